@@ -1,0 +1,126 @@
+# The front door. Each check is defined here once; CI and people call the same targets.
+# `make demo` and `make test` set up all they need: a virtual environment, pinned tools, the extension.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV ?= .venv
+FUZZ_SECONDS ?= 30
+PYTEST_ARGS ?=
+PIP_VERSION := 26.3
+
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+RESULTS := target/test-results
+
+# Another interpreter makes another environment, so the stamp bears its version: "3.11.7", "3.14.0t".
+PYTAG := $(shell $(PYTHON) -c 'import platform, sys; print(platform.python_version() + getattr(sys, "abiflags", ""))' 2>/dev/null)
+SOABI := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("SOABI"))' 2>/dev/null)
+VENV_STAMP := $(STAMPS)/python-$(or $(PYTAG),missing)
+EXTENSION := $(STAMPS)/extension
+RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) \
+    $(shell find core gpu numpy_ext python -name '*.rs' -o -name Cargo.toml 2>/dev/null)
+
+.PHONY: help demo test test-rust test-py conformance lint lint-rust lint-py fmt bench fuzz matrix wheel clean FORCE
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=... picks the interpreter (now: $(PYTHON) $(or $(PYTAG),- not found)); PYTEST_ARGS=... goes to pytest"
+
+demo: $(EXTENSION) $(STAMPS)/group-test ## ship a real object graph to another process and back
+	@$(BIN)/python examples/python/demo.py
+
+test: test-rust test-py ## all tests
+
+# The default members need no interpreter, and are tested without one. The GPU crate is tested as
+# built by default and again with the driver code in it, which must behave where there is no driver.
+test-rust: export PYO3_PYTHON := /nonexistent
+test-rust: ## the Rust tests; they need no Python
+	@mkdir -p $(RESULTS)
+	@{ cargo test --locked --no-fail-fast; a=$$?; \
+	   cargo test --locked --no-fail-fast -p ferropickle-gpu --features cuda; b=$$?; \
+	   exit $$((a | b)); } 2>&1 | tee $(RESULTS)/rust.log && rc=0 || rc=$$?; \
+	awk '/^test result:/ { p += $$4; f += $$6; s += $$8 } \
+	     END { printf "Rust tests, all binaries: %d passed, %d failed, %d skipped\n", p, f, s }' $(RESULTS)/rust.log; \
+	exit $$rc
+
+test-py: $(EXTENSION) $(STAMPS)/group-test ## the Python tests
+	@mkdir -p $(RESULTS)
+	$(BIN)/python -m pytest --junitxml=$(RESULTS)/python.xml tests/python $(PYTEST_ARGS)
+
+conformance: $(EXTENSION) $(STAMPS)/group-test ## CPython's own pickle tests against ferropickle
+	$(BIN)/python -m pytest tests/python/conformance $(PYTEST_ARGS)
+
+lint: lint-rust lint-py ## every static check
+
+lint-rust: $(VENV_STAMP)
+	cargo fmt --all --check
+	@if [ -f tests/fuzz/Cargo.toml ]; then cargo fmt --manifest-path tests/fuzz/Cargo.toml --check; fi
+	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p ferropickle-gpu --features cuda --all-targets -- -D warnings
+
+lint-py: $(EXTENSION) $(STAMPS)/group-test $(STAMPS)/group-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	MYPYPATH=python $(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml ferropickle
+
+fmt: $(STAMPS)/group-lint ## format Rust and Python
+	cargo fmt --all
+	@if [ -f tests/fuzz/Cargo.toml ]; then cargo fmt --manifest-path tests/fuzz/Cargo.toml; fi
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(EXTENSION) $(STAMPS)/group-test $(STAMPS)/group-bench ## short benchmarks: the core, then against other serializers
+	PYO3_PYTHON=/nonexistent cargo bench --locked -p ferropickle-benches -- --quick
+	$(BIN)/python benches/python/run.py --quick
+
+fuzz: ## fuzz each target for FUZZ_SECONDS (30)
+	@rustup run nightly rustc --version >/dev/null 2>&1 || { echo "make fuzz needs a nightly compiler: rustup toolchain install nightly"; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz --locked"; exit 1; }
+	@for target in $$(cargo +nightly fuzz list --fuzz-dir tests/fuzz); do \
+	    echo "== $$target, $(FUZZ_SECONDS) s"; \
+	    mkdir -p target/fuzz-corpus/$$target tests/fuzz/corpus/$$target; \
+	    cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target \
+	        target/fuzz-corpus/$$target tests/fuzz/corpus/$$target \
+	        -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1; \
+	done
+
+matrix: ## build and test on every CPython from 3.10 to 3.14 on this machine
+	@tests/matrix.sh
+
+wheel: $(STAMPS)/group-build ## a release wheel for $(PYTHON), in dist/
+	$(BIN)/maturin build --release --locked --strip --interpreter $(BIN)/python --out dist
+
+clean: ## remove everything that the targets made
+	rm -rf target .venv .venv-* dist .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	rm -f python/ferropickle/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- set-up, each step kept by a stamp -------------------------------------------------------
+
+$(STAMPS)/python-missing:
+	@echo "'$(PYTHON)' is not here or does not run; install CPython 3.10 or newer, or name one: make PYTHON=/path/to/python3"; exit 1
+
+$(STAMPS)/python-%:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "ferropickle needs CPython 3.10 or newer; $(PYTHON) is %d.%d; name another: make PYTHON=/path/to/python3" % sys.version_info[:2])'
+	$(PYTHON) -m venv --clear $(VENV) || { echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet 'pip==$(PIP_VERSION)'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/group-%: pyproject.toml $(VENV_STAMP)
+	$(BIN)/python -m pip install --quiet --group $*
+	@touch $@
+
+$(EXTENSION): $(RUST_SOURCES) pyproject.toml $(STAMPS)/group-build
+$(EXTENSION): $(if $(wildcard python/ferropickle/_native.$(SOABI).so),,FORCE)
+	@command -v cargo >/dev/null || { echo "cargo is not here; install Rust 1.88 or newer"; exit 1; }
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --locked
+	@touch $@
+
+FORCE:

@@ -1,0 +1,226 @@
+"""Workloads of library types, instances, shared and cyclic graphs, and NumPy arrays."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import decimal
+import pathlib
+import random
+import sysconfig
+import uuid
+from typing import Any
+
+from . import classes as t
+from .plain import str_ascii_unique
+from .table import payload, rng_of, word
+
+# -- known library types -------------------------------------------------------------------------
+
+
+def _moment(rng: random.Random, tz: dt.tzinfo | None) -> dt.datetime:
+    return dt.datetime(
+        rng.randrange(1970, 2100), rng.randrange(1, 13), rng.randrange(1, 29), rng.randrange(24),
+        rng.randrange(60), rng.randrange(60), rng.randrange(1_000_000), tz,
+    )  # fmt: skip
+
+
+@payload(20_000, "datetimes")
+def datetimes(n: int) -> Any:
+    rng = rng_of()
+    return [_moment(rng, None) for _ in range(n)]
+
+
+@payload(20_000, "UTC datetimes")
+def datetimes_tz(n: int) -> Any:
+    rng = rng_of()
+    return [_moment(rng, dt.UTC) for _ in range(n)]
+
+
+@payload(10_000, "Decimals")
+def decimals(n: int) -> Any:
+    rng = rng_of()
+    return [decimal.Decimal(rng.getrandbits(40)) / 100 for _ in range(n)]
+
+
+@payload(10_000, "UUIDs")
+def uuids(n: int) -> Any:
+    rng = rng_of()
+    return [uuid.UUID(int=rng.getrandbits(128)) for _ in range(n)]
+
+
+@payload(20_000, "members")
+def enums(n: int) -> Any:
+    members = list(t.Colour)
+    return [members[i % 3] for i in range(n)]
+
+
+@payload(10_000, "paths")
+def paths(n: int) -> Any:
+    return [pathlib.PurePosixPath("/srv/data") / f"day-{i}" / "part.bin" for i in range(n)]
+
+
+# -- instances -----------------------------------------------------------------------------------
+
+
+@payload(10_000, "instances")
+def instances(n: int) -> Any:
+    rng = rng_of()
+    return [t.Plain(i + 1000, word(rng, 10), rng.random()) for i in range(n)]
+
+
+@payload(10_000, "instances, first dump", name="instances_first", first=True)
+def _instances_first(n: int) -> Any:
+    return instances(n)
+
+
+@payload(10_000, "instances")
+def slots_instances(n: int) -> Any:
+    rng = rng_of()
+    return [t.Slotted(i + 1000, word(rng, 10), rng.random()) for i in range(n)]
+
+
+@payload(10_000, "dataclasses")
+def dataclasses(n: int) -> Any:
+    rng = rng_of()
+    return [
+        t.Person(i + 1000, word(rng, 10), rng.random(), [word(rng, 5), word(rng, 5)])
+        for i in range(n)
+    ]
+
+
+@payload(10_000, "dataclasses")
+def dataclasses_slots(n: int) -> Any:
+    rng = rng_of()
+    return [
+        t.SlottedPerson(i + 1000, word(rng, 10), rng.random(), [word(rng, 5), word(rng, 5)])
+        for i in range(n)
+    ]
+
+
+@payload(10_000, "named tuples")
+def namedtuples(n: int) -> Any:
+    rng = rng_of()
+    return [t.Row(i + 1000, word(rng, 10), rng.random()) for i in range(n)]
+
+
+@payload(10_000, "objects with __reduce__")
+def reduce_objects(n: int) -> Any:
+    rng = rng_of()
+    return [t.Reduced(i + 1000, word(rng, 8)) for i in range(n)]
+
+
+@payload(10_000, "objects with __getstate__")
+def getstate_objects(n: int) -> Any:
+    rng = rng_of()
+    return [t.Stateful(i + 1000, word(rng, 8)) for i in range(n)]
+
+
+# -- shape ---------------------------------------------------------------------------------------
+
+
+@payload(200, "links")
+def linked_list(n: int) -> Any:
+    head = None
+    for i in range(n):
+        head = t.Link(i, head)
+    return head
+
+
+@payload(500, "levels")
+def nested_lists(n: int) -> Any:
+    top: list[Any] = []
+    for _ in range(n):
+        top = [top]
+    return top
+
+
+@payload(10_000, "nodes, 4 edges each")
+def graph_cycles(n: int) -> Any:
+    """Edges are near each other (a ring of neighbourhoods), so stdlib's recursion stays shallow.
+
+    The order of the list decides the walk: every node comes first as an element or as a
+    neighbour of an element at most 20 places before it.
+    """
+    rng = rng_of()
+    nodes = [t.Node(i) for i in range(n)]
+    for i, node in enumerate(nodes):
+        node.edges = [nodes[max(0, i - rng.randrange(1, 20))] for _ in range(3)]
+        if i % 20:
+            node.edges.append(nodes[i - 1])
+        else:
+            node.edges.append(nodes[min(i + 19, n - 1)])
+    return nodes
+
+
+@payload(10_000, "lists, 4 references each")
+def lists_shared_cyclic(n: int) -> Any:
+    rng = rng_of()
+    lists: list[list[Any]] = [[] for _ in range(n)]
+    for i, inner in enumerate(lists):
+        inner.extend(lists[max(0, i - rng.randrange(20))] for _ in range(4))
+    return lists
+
+
+@payload(4, "stdlib files parsed", name="ast")
+def _ast(n: int) -> Any:
+    root = pathlib.Path(sysconfig.get_path("stdlib"))
+    names = ("argparse.py", "typing.py", "inspect.py", "tarfile.py", "socket.py", "ssl.py")
+    return [ast.parse((root / name).read_text(encoding="utf-8")) for name in names[:n]]
+
+
+@payload(1, "message")
+def small_message(n: int) -> Any:
+    del n
+    return {"id": 12_345, "method": "put", "args": ["key-1", 3.25, True], "meta": {"ttl": None}}
+
+
+@payload(1, "int")
+def one_int(n: int) -> Any:
+    return n + 1_000_000
+
+
+# -- NumPy ---------------------------------------------------------------------------------------
+
+_NUMPY = ("numpy",)
+
+
+@payload(10_000, "arrays of 1 KiB", needs=_NUMPY)
+def arrays_1k(n: int) -> Any:
+    import numpy as np
+
+    return [np.arange(i, i + 128, dtype=np.int64) for i in range(n)]
+
+
+@payload(10_000, "arrays of 1 KiB, out of band", needs=_NUMPY, name="arrays_1k_oob", oob=True)
+def _arrays_1k_oob(n: int) -> Any:
+    return arrays_1k(n)
+
+
+@payload(256, "MiB in band", needs=_NUMPY, clock="process")
+def array_inband(n: int) -> Any:
+    import numpy as np
+
+    return np.arange(n * 2**17, dtype=np.float64)
+
+
+@payload(256, "MiB out of band", needs=_NUMPY, name="array_oob", oob=True)
+def _array_oob(n: int) -> Any:
+    return array_inband(n)
+
+
+@payload(20_000, "np.float64", needs=_NUMPY)
+def numpy_scalars(n: int) -> Any:
+    import numpy as np
+
+    rng = rng_of()
+    return [np.float64(rng.random()) for _ in range(n)]
+
+
+@payload(50_000, "objects", needs=_NUMPY)
+def array_object(n: int) -> Any:
+    import numpy as np
+
+    array = np.empty(n, dtype=object)
+    array[:] = str_ascii_unique(n)
+    return array

@@ -1,0 +1,510 @@
+//! From values to opcodes: what the walker calls for each thing it meets.
+//!
+//! The encoder knows protocols and frames; it knows objects only as memo
+//! indices. Layout rules are CPython's (`Modules/_pickle.c`): frames of
+//! [`FRAME_TARGET_BYTES`] closed at opcode boundaries, payloads of at least
+//! that size outside frames, no header on frames under four bytes.
+
+use crate::error::{Error, Result};
+use crate::limits::{FRAME_HEADER_BYTES, FRAME_MIN_BYTES, FRAME_TARGET_BYTES, HIGHEST_PROTOCOL};
+use crate::opcode::Op;
+use crate::out::{HeapStorage, Out, Storage};
+
+/// Writes one stream.
+#[derive(Debug)]
+pub struct Encoder<S: Storage> {
+    out: Out<S>,
+    proto: u8,
+    /// Where the open frame's header is reserved, if a frame is open.
+    frame_start: Option<usize>,
+    /// Output length at which [`Encoder::at_boundary`] asks for service.
+    next_boundary: usize,
+    next_index: u32,
+}
+
+impl<S: Storage> Encoder<S> {
+    /// An encoder for `proto` (0 to 5), its output in `storage`.
+    pub fn new(storage: S, proto: u8) -> Self {
+        debug_assert!(proto <= HIGHEST_PROTOCOL);
+        Encoder {
+            out: Out::new(storage),
+            proto,
+            frame_start: None,
+            next_boundary: FRAME_TARGET_BYTES,
+            next_index: 0,
+        }
+    }
+
+    /// The protocol of the stream.
+    #[inline(always)]
+    pub fn proto(&self) -> u8 {
+        self.proto
+    }
+
+    /// Whether opcodes have binary arguments (protocol 1 and up).
+    #[inline(always)]
+    pub fn binary(&self) -> bool {
+        self.proto >= 1
+    }
+
+    /// The output so far.
+    pub fn out(&self) -> &Out<S> {
+        &self.out
+    }
+
+    /// Starts a stream: PROTO and the first frame.
+    pub fn begin(&mut self) {
+        if self.proto >= 2 {
+            self.out.put([Op::Proto as u8, self.proto]);
+        }
+        self.begin_frame();
+    }
+
+    /// Ends a stream: STOP, and the last frame closed.
+    pub fn finish(&mut self) -> Result<()> {
+        self.op(Op::Stop);
+        self.end_frame();
+        self.check()
+    }
+
+    /// An error if memory ran out, else nothing.
+    pub fn check(&self) -> Result<()> {
+        if self.out.failed() { Err(Error::OutOfMemory) } else { Ok(()) }
+    }
+
+    /// Begins the stream again: the output is emptied, the next index given.
+    pub fn restart(&mut self, next_index: u32) {
+        self.out.truncate(0);
+        self.frame_start = None;
+        self.next_boundary = FRAME_TARGET_BYTES;
+        self.next_index = next_index;
+    }
+
+    /// Takes the output out of the buffer, as after writing it to a file.
+    /// Only between frames: after [`Encoder::close_frame`].
+    pub fn drain(&mut self) {
+        debug_assert!(self.frame_start.is_none());
+        self.out.truncate(0);
+        self.next_boundary = FRAME_TARGET_BYTES;
+    }
+
+    /// The storage and the length of the stream in it.
+    pub fn into_parts(self) -> (S, usize) {
+        self.out.into_parts()
+    }
+
+    // ---- frames ---------------------------------------------------------
+
+    /// Whether a frame's worth was written since the last boundary: call
+    /// [`Encoder::service`] then. Also true after memory ran out.
+    #[inline(always)]
+    pub fn at_boundary(&self) -> bool {
+        self.out.len() >= self.next_boundary
+    }
+
+    /// At an opcode boundary: closes a full frame and begins the next.
+    pub fn service(&mut self) -> Result<()> {
+        self.check()?;
+        self.end_frame();
+        self.begin_frame();
+        Ok(())
+    }
+
+    /// Closes the open frame and begins none.
+    pub fn close_frame(&mut self) {
+        self.end_frame();
+    }
+
+    /// Begins a frame where frames are written (protocol 4 and up).
+    pub fn begin_frame(&mut self) {
+        debug_assert!(self.frame_start.is_none());
+        if self.proto >= 4 {
+            self.frame_start = Some(self.out.len());
+            self.out.put([0u8; FRAME_HEADER_BYTES]);
+        }
+        self.next_boundary = self.out.len() + FRAME_TARGET_BYTES;
+        if self.out.failed() {
+            self.next_boundary = 0;
+        }
+    }
+
+    fn end_frame(&mut self) {
+        let Some(start) = self.frame_start.take() else { return };
+        if self.out.failed() {
+            return;
+        }
+        let len = self.out.len() - start - FRAME_HEADER_BYTES;
+        if len < FRAME_MIN_BYTES {
+            self.out.remove(start, FRAME_HEADER_BYTES);
+        } else {
+            let mut header = [0u8; FRAME_HEADER_BYTES];
+            header[0] = Op::Frame as u8;
+            header[1..].copy_from_slice(&(len as u64).to_le_bytes());
+            self.out.patch(start, &header);
+        }
+    }
+
+    // ---- memo -----------------------------------------------------------
+
+    /// The index that the next memoized object gets.
+    #[inline(always)]
+    pub fn next_index(&self) -> u32 {
+        self.next_index
+    }
+
+    /// Puts the top of the stack into the memo; returns its index.
+    #[inline(always)]
+    pub fn memoize(&mut self) -> u32 {
+        let index = self.next_index;
+        self.next_index = index + 1;
+        if self.proto >= 4 {
+            self.out.put([Op::Memoize as u8]);
+        } else {
+            self.put_index(index);
+        }
+        index
+    }
+
+    #[cold]
+    fn put_index(&mut self, index: u32) {
+        if self.proto == 0 {
+            self.line(Op::Put, index.to_string().as_bytes());
+        } else if let Ok(short) = u8::try_from(index) {
+            self.out.put([Op::Binput as u8, short]);
+        } else {
+            self.op_u32(Op::LongBinput, index);
+        }
+    }
+
+    /// Pushes a memo entry.
+    #[inline(always)]
+    pub fn get(&mut self, index: u32) {
+        if index < 256 && self.proto >= 1 {
+            self.out.put([Op::Binget as u8, index as u8]);
+        } else if self.proto >= 1 {
+            self.op_u32(Op::LongBinget, index);
+        } else {
+            self.line(Op::Get, index.to_string().as_bytes());
+        }
+    }
+
+    // ---- plain opcodes --------------------------------------------------
+
+    /// Writes an opcode without argument.
+    #[inline(always)]
+    pub fn op(&mut self, op: Op) {
+        self.out.put([op as u8]);
+    }
+
+    /// Writes an opcode with a four-byte unsigned argument.
+    #[inline(always)]
+    pub fn op_u32(&mut self, op: Op, value: u32) {
+        let b = value.to_le_bytes();
+        self.out.put([op as u8, b[0], b[1], b[2], b[3]]);
+    }
+
+    fn op_u64(&mut self, op: Op, value: u64) {
+        self.op(op);
+        self.out.put(value.to_le_bytes());
+    }
+
+    /// Writes an opcode, a text and a newline.
+    pub fn line(&mut self, op: Op, text: &[u8]) {
+        self.op(op);
+        self.out.put_slice(text);
+        self.out.put([b'\n']);
+    }
+
+    /// Writes raw bytes: the arguments of text opcodes.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.put_slice(bytes);
+    }
+
+    // ---- scalars --------------------------------------------------------
+
+    /// None.
+    #[inline(always)]
+    pub fn none(&mut self) {
+        self.op(Op::None);
+    }
+
+    /// True or False.
+    #[inline(always)]
+    pub fn bool(&mut self, value: bool) {
+        if self.proto >= 2 {
+            self.op(if value { Op::Newtrue } else { Op::Newfalse });
+        } else {
+            self.line(Op::Int, if value { b"01" } else { b"00" });
+        }
+    }
+
+    /// An int that fits 64 bits.
+    #[inline(always)]
+    pub fn int(&mut self, value: i64) {
+        if self.proto == 0 {
+            return self.int_text(value);
+        }
+        if (0..256).contains(&value) {
+            self.out.put([Op::Binint1 as u8, value as u8]);
+        } else if (256..65536).contains(&value) {
+            self.out.put([Op::Binint2 as u8, value as u8, (value >> 8) as u8]);
+        } else if let Ok(v) = i32::try_from(value) {
+            self.op_u32(Op::Binint, v as u32);
+        } else {
+            self.int_wide(value);
+        }
+    }
+
+    #[inline(never)]
+    fn int_wide(&mut self, value: i64) {
+        if self.proto < 2 {
+            return self.int_text(value);
+        }
+        // The fewest bytes that keep the sign.
+        let bits = 65 - if value < 0 { (!value).leading_zeros() } else { value.leading_zeros() };
+        let n = (bits as usize).div_ceil(8);
+        self.out.put_pair([Op::Long1 as u8, n as u8], &value.to_le_bytes()[..n]);
+    }
+
+    #[cold]
+    fn int_text(&mut self, value: i64) {
+        if i32::try_from(value).is_ok() {
+            self.line(Op::Int, value.to_string().as_bytes());
+        } else {
+            self.line(Op::Long, format!("{value}L").as_bytes());
+        }
+    }
+
+    /// An int beyond 64 bits as minimal little-endian two's complement
+    /// (protocol 2 and up).
+    pub fn int_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        debug_assert!(self.proto >= 2);
+        if let Ok(n) = u8::try_from(bytes.len()) {
+            self.out.put_pair([Op::Long1 as u8, n], bytes);
+        } else if let Ok(n) = i32::try_from(bytes.len()) {
+            self.op_u32(Op::Long4, n as u32);
+            self.out.put_slice(bytes);
+        } else {
+            return Err(Error::ProtocolLimit("int too large to pickle"));
+        }
+        Ok(())
+    }
+
+    /// An int beyond 64 bits as decimal text (protocols 0 and 1).
+    pub fn int_decimal(&mut self, digits: &[u8]) {
+        self.op(Op::Long);
+        self.out.put_slice(digits);
+        self.out.put(*b"L\n");
+    }
+
+    /// A float with a binary argument (protocol 1 and up).
+    #[inline(always)]
+    pub fn float(&mut self, value: f64) {
+        let b = value.to_bits().to_be_bytes();
+        self.out.put([Op::Binfloat as u8, b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+    }
+
+    /// A float as the text of its `repr` (protocol 0).
+    pub fn float_text(&mut self, repr: &[u8]) {
+        self.line(Op::Float, repr);
+    }
+
+    // ---- text and bytes -------------------------------------------------
+
+    /// A str as UTF-8, surrogates passed (protocol 1 and up).
+    #[inline(always)]
+    pub fn str(&mut self, utf8: &[u8]) -> Result<()> {
+        let n = utf8.len();
+        if n < 256 && self.proto >= 4 {
+            self.out.put_pair([Op::ShortBinunicode as u8, n as u8], utf8);
+            Ok(())
+        } else {
+            self.str_long(utf8)
+        }
+    }
+
+    #[inline(never)]
+    fn str_long(&mut self, utf8: &[u8]) -> Result<()> {
+        let n = utf8.len();
+        let mut head = [0u8; 9];
+        let used = if let Ok(n) = u32::try_from(n) {
+            head[0] = Op::Binunicode as u8;
+            head[1..5].copy_from_slice(&n.to_le_bytes());
+            5
+        } else if self.proto >= 4 {
+            head[0] = Op::Binunicode8 as u8;
+            head[1..9].copy_from_slice(&(n as u64).to_le_bytes());
+            9
+        } else {
+            return Err(Error::ProtocolLimit(
+                "serializing a string larger than 4 GiB requires pickle protocol 4 or higher",
+            ));
+        };
+        self.payload(&head[..used], utf8);
+        Ok(())
+    }
+
+    /// A str as raw-unicode-escape text (protocol 0); the caller has escaped
+    /// backslash, newline, carriage return, NUL and Ctrl-Z.
+    pub fn str_escaped(&mut self, text: &[u8]) {
+        self.line(Op::Unicode, text);
+    }
+
+    /// Bytes (protocol 3 and up).
+    #[inline(always)]
+    pub fn bytes(&mut self, data: &[u8]) -> Result<()> {
+        let n = data.len();
+        debug_assert!(self.proto >= 3);
+        if n < 256 {
+            self.out.put_pair([Op::ShortBinbytes as u8, n as u8], data);
+            return Ok(());
+        }
+        let (head, used) = self.bytes_head(n)?;
+        self.payload(&head[..used], data);
+        Ok(())
+    }
+
+    /// The header of a bytes payload that the caller writes to the file by
+    /// itself. The frame is closed before it; call [`Encoder::begin_frame`]
+    /// after the payload.
+    pub fn bytes_detached(&mut self, n: usize) -> Result<()> {
+        let (head, used) = self.bytes_head(n)?;
+        self.end_frame();
+        self.out.put_slice(&head[..used]);
+        Ok(())
+    }
+
+    fn bytes_head(&self, n: usize) -> Result<([u8; 9], usize)> {
+        let mut head = [0u8; 9];
+        if let Ok(n) = u32::try_from(n) {
+            head[0] = Op::Binbytes as u8;
+            head[1..5].copy_from_slice(&n.to_le_bytes());
+            Ok((head, 5))
+        } else if self.proto >= 4 {
+            head[0] = Op::Binbytes8 as u8;
+            head[1..9].copy_from_slice(&(n as u64).to_le_bytes());
+            Ok((head, 9))
+        } else {
+            Err(Error::ProtocolLimit(
+                "serializing a bytes object larger than 4 GiB requires pickle protocol 4 or higher",
+            ))
+        }
+    }
+
+    /// A bytearray (protocol 5).
+    pub fn bytearray(&mut self, data: &[u8]) {
+        debug_assert!(self.proto >= 5);
+        let mut head = [0u8; 9];
+        head[0] = Op::Bytearray8 as u8;
+        head[1..9].copy_from_slice(&(data.len() as u64).to_le_bytes());
+        self.payload(&head, data);
+    }
+
+    /// A header and a payload, outside frames if the payload is large.
+    fn payload(&mut self, head: &[u8], data: &[u8]) {
+        if data.len() < FRAME_TARGET_BYTES || self.proto < 4 {
+            self.out.put_slice(head);
+            self.out.put_slice(data);
+            return;
+        }
+        self.end_frame();
+        // Room for the next frame's header and STOP too, so that one large
+        // payload is one growth.
+        self.out.reserve(head.len() + data.len() + 64);
+        self.out.put_slice(head);
+        self.out.put_slice(data);
+        self.begin_frame();
+    }
+
+    // ---- globals and ids ------------------------------------------------
+
+    /// A global by two text lines (protocols 0 to 3).
+    pub fn global(&mut self, module: &[u8], name: &[u8]) {
+        self.line(Op::Global, module);
+        self.out.put_slice(name);
+        self.out.put([b'\n']);
+    }
+
+    /// An object of the `copyreg` extension registry (protocol 2 and up).
+    pub fn extension(&mut self, code: u32) {
+        if let Ok(short) = u8::try_from(code) {
+            self.out.put([Op::Ext1 as u8, short]);
+        } else if let Ok(short) = u16::try_from(code) {
+            let b = short.to_le_bytes();
+            self.out.put([Op::Ext2 as u8, b[0], b[1]]);
+        } else {
+            self.op_u32(Op::Ext4, code);
+        }
+    }
+
+    /// Eight-byte length after an opcode: for payloads that the caller copies.
+    pub fn length8(&mut self, op: Op, n: u64) {
+        self.op_u64(op, n);
+    }
+}
+
+impl Encoder<HeapStorage> {
+    /// The stream as a vector.
+    pub fn into_vec(self) -> Vec<u8> {
+        self.out.into_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(proto: u8, write: impl FnOnce(&mut Encoder<HeapStorage>)) -> Vec<u8> {
+        let mut enc = Encoder::new(HeapStorage::default(), proto);
+        enc.begin();
+        write(&mut enc);
+        enc.finish().expect("memory is there");
+        enc.into_vec()
+    }
+
+    #[test]
+    fn ints_take_the_shortest_form() {
+        let one = |v| stream(3, |e| e.int(v));
+        assert_eq!(one(7), b"\x80\x03K\x07.");
+        assert_eq!(one(256), b"\x80\x03M\x00\x01.");
+        assert_eq!(one(-1), b"\x80\x03J\xff\xff\xff\xff.");
+        assert_eq!(one(1 << 31), b"\x80\x03\x8a\x05\x00\x00\x00\x80\x00.");
+        assert_eq!(one(-(1 << 31) - 1), b"\x80\x03\x8a\x05\xff\xff\xff\x7f\xff.");
+        assert_eq!(one(i64::MIN), b"\x80\x03\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x80.");
+        assert_eq!(stream(0, |e| e.int(5)), b"I5\n.");
+        assert_eq!(stream(0, |e| e.int(1 << 40)), b"L1099511627776L\n.");
+    }
+
+    #[test]
+    fn a_tiny_frame_has_no_header_and_a_larger_one_has() {
+        assert_eq!(stream(4, |e| e.none()), b"\x80\x04N.");
+        let framed = stream(4, |e| (0..4).for_each(|_| e.none()));
+        assert_eq!(framed, b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00NNNN.");
+    }
+
+    #[test]
+    fn a_large_payload_stands_outside_frames() {
+        let data = vec![1u8; FRAME_TARGET_BYTES];
+        let bytes = stream(4, |e| {
+            (0..4).for_each(|_| e.none());
+            e.bytes(&data).expect("fits");
+            e.op(Op::Pop);
+        });
+        assert_eq!(&bytes[2..11], b"\x95\x04\x00\x00\x00\x00\x00\x00\x00");
+        assert_eq!(bytes[15], Op::Binbytes as u8);
+        assert_eq!(&bytes[bytes.len() - 2..], b"0.");
+    }
+
+    #[test]
+    fn frames_are_closed_at_boundaries() {
+        let bytes = stream(4, |e| {
+            for _ in 0..3 * FRAME_TARGET_BYTES {
+                e.none();
+                if e.at_boundary() {
+                    e.service().expect("memory is there");
+                }
+            }
+        });
+        assert_eq!(bytes.iter().filter(|b| **b == Op::Frame as u8).count(), 3);
+    }
+}

@@ -1,0 +1,32 @@
+//! The core of ferropickle: pickle opcodes, encoder, decoder and buffers.
+//!
+//! No Python here: everything builds, tests, fuzzes and benches with no
+//! interpreter on the machine. Two seams lead to Python:
+//!
+//! * **encode**: the walker calls [`encode::Encoder`], which writes opcodes and
+//!   knows an object only as an opaque identity ([`memo::Memo`]).
+//! * **decode**: [`decode::Decoder`] runs the stack machine and calls a
+//!   [`decode::Build`] for every object to be made.
+//!
+//! | to change | open |
+//! |---|---|
+//! | an opcode, its argument, its documentation | [`opcode`] |
+//! | how a value becomes opcodes | [`encode`] |
+//! | the stack machine | [`decode`] |
+//! | identity of objects while encoding | [`memo`] |
+//! | bounds on untrusted input | [`limits`] |
+//! | who owns a buffer and who frees it | [`buffer`] |
+
+pub mod buffer;
+pub mod decode;
+pub mod encode;
+pub mod error;
+pub mod limits;
+pub mod memo;
+pub mod opcode;
+#[allow(unsafe_code, reason = "raw output buffer behind a bounds-checked surface")]
+pub mod out;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use error::{Error, Result};

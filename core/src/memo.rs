@@ -1,0 +1,254 @@
+//! Identity while encoding: which objects were written, and under what index.
+//!
+//! An object is an opaque non-zero `usize` (its address). Open addressing with
+//! linear probing and a multiplicative hash: CPython's own table hashes
+//! `address >> 3` and clusters (`_PyMemoTable_Lookup`, half of its dump time).
+//! Entries carry a generation, so clearing the table for the next dump is one
+//! increment.
+
+/// What the table says of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry(u32);
+
+impl Entry {
+    /// A tuple or frozenset whose items are being written: it has no index
+    /// yet, and meeting it again means that it contains itself.
+    pub const IN_PROGRESS: Entry = Entry(u32::MAX);
+    /// A container that was written without a memo entry.
+    pub const ELIDED: Entry = Entry(u32::MAX - 1);
+    /// Highest index an object can have.
+    pub const MAX_INDEX: u32 = u32::MAX - 6;
+
+    /// The entry of an object that has an index in the stream.
+    #[inline(always)]
+    pub fn index(index: u32) -> Entry {
+        debug_assert!(index <= Self::MAX_INDEX);
+        Entry(index)
+    }
+
+    /// The index in the stream, if the object has one.
+    #[inline(always)]
+    pub fn as_index(self) -> Option<u32> {
+        (self.0 <= Self::MAX_INDEX).then_some(self.0)
+    }
+}
+
+/// Where a look-up ended.
+#[derive(Debug, Clone, Copy)]
+pub enum Found {
+    /// The object is in the table.
+    Yes(Entry),
+    /// It is not; [`Memo::insert_at`] puts it there without a second probe.
+    No(Vacant),
+}
+
+/// A free place, valid until the table changes.
+#[derive(Debug, Clone, Copy)]
+pub struct Vacant(usize);
+
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+struct Slot {
+    key: usize,
+    value: u32,
+    generation: u32,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Memo {
+    slots: Vec<Slot>,
+    shift: u32,
+    len: usize,
+    generation: u32,
+}
+
+const MIN_SLOTS: usize = 64;
+/// 2^64 divided by the golden ratio.
+const FIBONACCI: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl Default for Memo {
+    fn default() -> Self {
+        Memo::new()
+    }
+}
+
+impl Memo {
+    /// An empty table.
+    pub fn new() -> Self {
+        Memo {
+            slots: vec![Slot::default(); MIN_SLOTS],
+            shift: 64 - MIN_SLOTS.trailing_zeros(),
+            len: 0,
+            generation: 1,
+        }
+    }
+
+    /// Objects in the table.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the table is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Slots held; a caller that keeps tables for reuse drops large ones.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Forgets all objects and keeps the memory.
+    pub fn clear(&mut self) {
+        self.len = 0;
+        match self.generation.checked_add(1) {
+            Some(next) => self.generation = next,
+            None => {
+                self.slots.fill(Slot::default());
+                self.generation = 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn home(&self, key: usize) -> usize {
+        (((key >> 4) as u64).wrapping_mul(FIBONACCI) >> self.shift) as usize
+    }
+
+    /// Looks `key` up. Keys are addresses: never zero.
+    #[inline(always)]
+    pub fn find(&self, key: usize) -> Found {
+        let mask = self.slots.len() - 1;
+        let mut at = self.home(key) & mask;
+        loop {
+            let slot = self.slots[at];
+            if slot.generation != self.generation {
+                return Found::No(Vacant(at));
+            }
+            if slot.key == key {
+                return Found::Yes(Entry(slot.value));
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// The entry of `key`, if there is one.
+    #[inline]
+    pub fn get(&self, key: usize) -> Option<Entry> {
+        match self.find(key) {
+            Found::Yes(entry) => Some(entry),
+            Found::No(_) => None,
+        }
+    }
+
+    /// Puts `key` at the free place where its look-up ended.
+    #[inline(always)]
+    pub fn insert_at(&mut self, vacant: Vacant, key: usize, entry: Entry) {
+        self.slots[vacant.0] = Slot { key, value: entry.0, generation: self.generation };
+        self.len += 1;
+        if self.len * 2 > self.slots.len() {
+            self.grow();
+        }
+    }
+
+    /// Puts `key` into the table, or changes its entry.
+    pub fn set(&mut self, key: usize, entry: Entry) {
+        let mask = self.slots.len() - 1;
+        let mut at = self.home(key) & mask;
+        loop {
+            let slot = &mut self.slots[at];
+            if slot.generation != self.generation {
+                return self.insert_at(Vacant(at), key, entry);
+            }
+            if slot.key == key {
+                slot.value = entry.0;
+                return;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Every key with its entry, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, Entry)> + '_ {
+        self.slots
+            .iter()
+            .filter(|slot| slot.generation == self.generation)
+            .map(|slot| (slot.key, Entry(slot.value)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        // Fourfold while small, as most tables that leave the first size go on
+        // growing; twofold when large, for memory.
+        let factor = if self.slots.len() < 1 << 18 { 4 } else { 2 };
+        let bigger = self.slots.len() * factor;
+        let old = core::mem::replace(&mut self.slots, vec![Slot::default(); bigger]);
+        let generation = self.generation;
+        self.generation = 1;
+        self.shift = 64 - bigger.trailing_zeros();
+        let mask = bigger - 1;
+        for slot in old.into_iter().filter(|slot| slot.generation == generation) {
+            let mut at = self.home(slot.key) & mask;
+            while self.slots[at].generation == 1 {
+                at = (at + 1) & mask;
+            }
+            self.slots[at] = Slot { generation: 1, ..slot };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn it_agrees_with_a_hash_map() {
+        let mut memo = Memo::new();
+        let mut naive = HashMap::new();
+        let mut key = 0x1000usize;
+        for round in 0..3u32 {
+            for i in 0..5_000u32 {
+                key = key.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407) | 16;
+                memo.set(key, Entry::index(i));
+                naive.insert(key, i);
+                memo.set(key, Entry::index(i + round));
+                naive.insert(key, i + round);
+            }
+            assert_eq!(memo.len(), naive.len());
+            for (key, index) in &naive {
+                assert_eq!(memo.get(*key).and_then(Entry::as_index), Some(*index));
+            }
+            assert_eq!(memo.iter().count(), naive.len());
+            memo.clear();
+            naive.clear();
+            assert_eq!(memo.get(key), None);
+        }
+    }
+
+    #[test]
+    fn neighbouring_addresses_do_not_cluster() {
+        let mut memo = Memo::new();
+        for i in 0..10_000usize {
+            memo.set(0x7f00_0000_0000 + i * 48, Entry::index(i as u32));
+        }
+        let mask = memo.slots.len() - 1;
+        let longest = memo
+            .iter()
+            .map(|(key, _)| {
+                let home = memo.home(key) & mask;
+                (0..).find(|step| memo.slots[(home + step) & mask].key == key).expect("is there")
+            })
+            .max();
+        assert!(longest < Some(64), "longest probe {longest:?}");
+    }
+
+    #[test]
+    fn special_entries_have_no_index() {
+        assert_eq!(Entry::IN_PROGRESS.as_index(), None);
+        assert_eq!(Entry::ELIDED.as_index(), None);
+        assert_eq!(size_of::<Slot>(), 16);
+    }
+}

@@ -1,0 +1,28 @@
+//! Device memory for ferropickle. This crate knows no Python.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`api`] | the types that the rest of the project sees: devices by UUID, streams, placement, errors; no driver's names |
+//! | `enabled` | the CUDA driver, loaded at run time (feature `cuda`) |
+//! | `disabled` | the same functions where the feature is off: each answers [`GpuError::NotBuilt`] |
+//!
+//! Loading this crate touches no driver. [`driver_present`] looks for one without starting it; [`probe`] starts it, once
+//! in a process. Neither panics, whatever the machine has or lacks. The rules on streams, lifetimes, locks and
+//! processes that every later room keeps are in `DESIGN.md` beside this crate's manifest.
+
+pub mod api;
+
+#[cfg(not(feature = "cuda"))]
+mod disabled;
+#[cfg(feature = "cuda")]
+mod enabled;
+
+pub use api::{
+    DeviceId, DriverInfo, DriverVersion, GpuError, OnMissing, ParseDeviceIdError, Placement,
+    StreamRef,
+};
+
+#[cfg(not(feature = "cuda"))]
+pub use disabled::{driver_present, probe};
+#[cfg(feature = "cuda")]
+pub use enabled::{driver_present, probe};

@@ -1,0 +1,48 @@
+"""ferropickle: a faster pickle with a Rust core.
+
+The functions and classes take what those of the standard library's `pickle`
+take and write streams that it can read::
+
+    import ferropickle as fp
+
+    data = fp.dumps({"a": [1, 2, 3]})
+    obj = fp.loads(data)
+
+`ferropickle.compat.pickle` keeps to the standard library's contract to the
+letter; here errors begin with the path to the object that failed, and the
+default protocol is 5 on every Python.
+"""
+
+from _pickle import PickleBuffer, PickleError, PicklingError, UnpicklingError
+
+from ferropickle._native import (
+    DEFAULT_PROTOCOL,
+    HIGHEST_PROTOCOL,
+    Pickler,
+    Policy,
+    Unpickler,
+    __version__,
+    dump,
+    dumps,
+    load,
+    loads,
+)
+from ferropickle._policy import policy
+
+__all__ = [
+    "DEFAULT_PROTOCOL",
+    "HIGHEST_PROTOCOL",
+    "PickleBuffer",
+    "PickleError",
+    "Pickler",
+    "PicklingError",
+    "Policy",
+    "Unpickler",
+    "UnpicklingError",
+    "__version__",
+    "dump",
+    "dumps",
+    "load",
+    "loads",
+    "policy",
+]

@@ -1,0 +1,4 @@
+"""Faces of other picklers over ferropickle's one engine.
+
+`ferropickle.compat.pickle` is the standard library's pickle.
+"""

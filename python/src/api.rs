@@ -1,0 +1,277 @@
+//! `dumps`, `dump`, `loads`, `load`: arguments in, one walk or build, out.
+
+use crate::build::{Builder, path as load_path};
+use crate::error::{Raised, annotate, is_plain};
+use crate::fast::{Obj, Own};
+use crate::gc::Paused;
+use crate::hooks::Hooks;
+use crate::policy::{self, Choices, Face, GcChoice};
+use crate::sink::Sink;
+use crate::source::{FileSource, View};
+use crate::types::{self, from_bound};
+use crate::walk::{Options, Walker, path as dump_path};
+use crate::{fast, scratch};
+use ferropickle_core::decode::SliceReader;
+use ferropickle_core::limits::HIGHEST_PROTOCOL;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+/// Protocol of dumps that do not name one.
+pub const DEFAULT_PROTOCOL: u8 = 5;
+
+/// Checks a `protocol` argument; negative means the highest.
+pub fn protocol_of(protocol: Option<&Bound<'_, PyAny>>) -> PyResult<u8> {
+    let Some(protocol) = protocol.filter(|protocol| !protocol.is_none()) else {
+        return Ok(DEFAULT_PROTOCOL);
+    };
+    let number: i64 = protocol.extract().map_err(|_| {
+        let name = protocol.get_type().name().map(|n| n.to_string()).unwrap_or_default();
+        PyTypeError::new_err(format!("protocol must be an int or None, not {name}"))
+    })?;
+    match u8::try_from(number) {
+        Ok(number) if number <= HIGHEST_PROTOCOL => Ok(number),
+        _ if number < 0 => Ok(HIGHEST_PROTOCOL),
+        _ => Err(PyValueError::new_err(format!("pickle protocol must be <= {HIGHEST_PROTOCOL}"))),
+    }
+}
+
+/// Checks a `buffer_callback` argument.
+pub fn callback_of(callback: Option<&Bound<'_, PyAny>>, proto: u8) -> PyResult<Option<Own>> {
+    let Some(callback) = callback.filter(|callback| !callback.is_none()) else { return Ok(None) };
+    if proto < 5 {
+        return Err(PyValueError::new_err("buffer_callback needs protocol >= 5"));
+    }
+    Ok(Some(from_bound(callback)))
+}
+
+/// Adds the path to the exception of a dump that failed.
+#[cold]
+pub fn explain(py: Python<'_>, raised: Raised, walker: &Walker, face: Face) -> PyErr {
+    // Taken first: looking at the path must not meet an exception that is set.
+    let error = raised.into_py(py);
+    let path = dump_path::of(walker);
+    explain_at(py, error, &path, face)
+}
+
+/// As [`explain`], for a path that is known.
+#[cold]
+pub fn explain_at(py: Python<'_>, error: PyErr, path: &str, face: Face) -> PyErr {
+    let prefix = (face == Face::Own && is_plain(&error, py)).then_some(path);
+    error.restore(py);
+    let note = format!("ferropickle: while pickling {path}");
+    annotate(py, Raised::set(), &note, prefix)
+}
+
+/// Whether a dump must hold references from its start: before 3.12 the
+/// collector could run in the middle of a walk that holds none.
+pub fn must_hold(choices: Choices) -> bool {
+    cfg!(not(Py_3_12)) && choices.gc == GcChoice::Keep
+}
+
+fn run_dump(
+    py: Python<'_>,
+    obj: &Bound<'_, PyAny>,
+    options: Options,
+    hooks: Hooks,
+    sink: Sink,
+    choices: Choices,
+) -> PyResult<Own> {
+    let to_file = sink.is_file();
+    let root = from_bound(obj);
+    let paused = (choices.gc == GcChoice::Pause).then(Paused::new);
+    let mut walker = Walker::new(*scratch::take_walk(), options, hooks, sink);
+    let outcome = walker.dump(root.obj(), 0);
+    let failed = outcome.err().map(|raised| explain(py, raised, &walker, choices.face));
+    let output_path = if to_file && failed.is_none() {
+        let output = walker.enc.out().as_slice();
+        walker.sink.flush(output).err()
+    } else {
+        None
+    };
+    let parts = walker.into_parts();
+    let (bytes, kept) = if failed.is_none() && !to_file {
+        parts.storage.finish(parts.len)
+    } else {
+        (Ok(root.clone()), parts.storage.discard())
+    };
+    // References go before the collector comes back, the scratch after both:
+    // a destructor may dump as well.
+    let mut pins = parts.pins;
+    for pinned in pins.drain(..) {
+        pinned.decref();
+    }
+    drop(parts.sink);
+    drop(paused);
+    let mut scratch = parts.scratch;
+    scratch.memo = parts.memo;
+    scratch.pins = pins;
+    scratch.bytes = kept;
+    scratch::give_walk(Box::new(scratch));
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if let Some((raised, path)) = output_path {
+        let error = raised.into_py(py);
+        return Err(explain_at(py, error, &path, choices.face));
+    }
+    bytes.map_err(|raised| raised.into_py(py))
+}
+
+/// The pickled form of an object as bytes.
+///
+/// protocol: 0 to 5; None means 5, a negative number the highest.
+/// fix_imports: with protocol 0 to 2, give names of the standard library as
+/// Python 2 had them.
+/// buffer_callback: called with each PickleBuffer; a false result leaves the
+/// buffer out of the stream. Needs protocol 5.
+/// policy: a Policy; None means that of the enclosing `policy(...)` block.
+///
+/// Raises PicklingError, or what a reducer raised; the text (or, on 3.11 and
+/// later, a note) names the path to the object that failed.
+#[pyfunction]
+#[pyo3(signature = (obj, protocol = None, *, fix_imports = true, buffer_callback = None, policy = None))]
+pub fn dumps<'py>(
+    obj: &Bound<'py, PyAny>,
+    protocol: Option<&Bound<'py, PyAny>>,
+    fix_imports: bool,
+    buffer_callback: Option<&Bound<'py, PyAny>>,
+    policy: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = obj.py();
+    let choices = policy::choose(policy, Choices::default())?;
+    let proto = protocol_of(protocol)?;
+    let hooks = Hooks::plain(callback_of(buffer_callback, proto)?);
+    let full = must_hold(choices);
+    let options = Options { proto, fix_imports, fast: false, keep_memo: false, full };
+    let bytes = run_dump(py, obj, options, hooks, Sink::memory(), choices)?;
+    Ok(types::to_bound(py, bytes.obj()))
+}
+
+/// Writes the pickled form of an object to a file: an object with `write`.
+///
+/// Arguments and exceptions are those of `dumps`; a file that fails raises
+/// what it raised, with the path to the object that was being written.
+#[pyfunction]
+#[pyo3(signature = (obj, file, protocol = None, *, fix_imports = true, buffer_callback = None, policy = None))]
+pub fn dump(
+    obj: &Bound<'_, PyAny>,
+    file: &Bound<'_, PyAny>,
+    protocol: Option<&Bound<'_, PyAny>>,
+    fix_imports: bool,
+    buffer_callback: Option<&Bound<'_, PyAny>>,
+    policy: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let py = obj.py();
+    let choices = policy::choose(policy, Choices::default())?;
+    let proto = protocol_of(protocol)?;
+    let hooks = Hooks::plain(callback_of(buffer_callback, proto)?);
+    let write = Sink::writer_of(from_bound(file).obj()).map_err(|raised| raised.into_py(py))?;
+    let full = must_hold(choices);
+    let options = Options { proto, fix_imports, fast: false, keep_memo: false, full };
+    run_dump(py, obj, options, hooks, Sink::file(write), choices).map(drop)
+}
+
+/// Fills in a builder's choices that all loads have.
+pub fn fill_builder(
+    builder: &mut Builder,
+    fix_imports: bool,
+    encoding: &str,
+    errors: &str,
+    buffers: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    builder.fix_imports = fix_imports;
+    builder.encoding = (encoding != "bytes").then(|| encoding.to_owned());
+    builder.errors = errors.to_owned();
+    builder.buffers = match buffers.filter(|buffers| !buffers.is_none()) {
+        Some(buffers) => {
+            let iter = fast::iter(from_bound(buffers).obj());
+            Some(iter.map_err(|raised| raised.into_py(buffers.py()))?)
+        }
+        None => None,
+    };
+    Ok(())
+}
+
+/// The object of a stream in a bytes-like object. Bytes after the stream's end
+/// are ignored.
+///
+/// encoding, errors: how strings written by Python 2 are decoded; "bytes"
+/// gives them as bytes.
+/// buffers: the buffers that the dump gave to its buffer_callback, in order.
+/// policy: a Policy; None means that of the enclosing `policy(...)` block.
+///
+/// Raises UnpicklingError for a faulty stream, naming the byte offset and the
+/// opcode; what a class or function raised passes through, with a note.
+#[pyfunction]
+#[pyo3(signature = (data, /, *, fix_imports = true, encoding = "ASCII", errors = "strict", buffers = None, policy = None))]
+pub fn loads<'py>(
+    data: &Bound<'py, PyAny>,
+    fix_imports: bool,
+    encoding: &str,
+    errors: &str,
+    buffers: Option<&Bound<'py, PyAny>>,
+    policy: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = data.py();
+    let choices = policy::choose(policy, Choices::default())?;
+    let data = from_bound(data);
+    let mut builder = Builder::plain();
+    if !(fix_imports && encoding == "ASCII" && errors == "strict" && buffers.is_none()) {
+        fill_builder(&mut builder, fix_imports, encoding, errors, buffers)?;
+    }
+    let view;
+    let bytes: &[u8] = if fast::is_bytes(data.ty()) {
+        fast::bytes_data(data.obj())
+    } else {
+        view = View::new(data.obj()).map_err(|raised| raised.into_py(py))?;
+        view.as_slice()
+    };
+    let object = run_load(py, &mut SliceReader::new(bytes), &mut builder, choices)?;
+    Ok(types::to_bound(py, object.obj()))
+}
+
+/// The object of the next stream in a file: an object with `read` and
+/// `readline`. Reads nothing beyond the stream's end.
+///
+/// Arguments and exceptions are those of `loads`.
+#[pyfunction]
+#[pyo3(signature = (file, *, fix_imports = true, encoding = "ASCII", errors = "strict", buffers = None, policy = None))]
+pub fn load<'py>(
+    file: &Bound<'py, PyAny>,
+    fix_imports: bool,
+    encoding: &str,
+    errors: &str,
+    buffers: Option<&Bound<'py, PyAny>>,
+    policy: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = file.py();
+    let choices = policy::choose(policy, Choices::default())?;
+    let mut builder = Builder::default();
+    fill_builder(&mut builder, fix_imports, encoding, errors, buffers)?;
+    let mut source =
+        FileSource::new(from_bound(file).obj()).map_err(|raised| raised.into_py(py))?;
+    let object = run_load(py, &mut source, &mut builder, choices)?;
+    source.settle().map_err(|raised| raised.into_py(py))?;
+    Ok(types::to_bound(py, object.obj()))
+}
+
+fn run_load(
+    py: Python<'_>,
+    reader: &mut impl ferropickle_core::decode::Read<Raised>,
+    builder: &mut Builder,
+    choices: Choices,
+) -> PyResult<Own> {
+    let paused = (choices.gc == GcChoice::Pause).then(Paused::new);
+    let mut scratch = scratch::take_build();
+    let outcome = scratch.decoder.decode(reader, builder);
+    let outcome = outcome.map_err(|error| load_path::explain(py, error));
+    // Gives up what stack and memo hold before the collector comes back.
+    scratch::give_build(scratch);
+    drop(paused);
+    outcome
+}
+
+/// `find_class` of the base class: audited, mapped, imported.
+pub fn find_class(module: Obj, name: Obj, proto: u8, fix_imports: bool) -> Result<Own, Raised> {
+    crate::build::global::find_class(module.own(), name.own(), proto, fix_imports)
+}

@@ -1,0 +1,111 @@
+//! Globals by name, and the extension registry.
+
+use super::Builder;
+use crate::error::{Raised, display, repr};
+use crate::fast::{self, Exc, Obj, Own};
+use crate::types;
+use pyo3::ffi;
+
+impl Builder {
+    /// A global, by the subclass's `find_class` if there is one.
+    pub(super) fn find(&mut self, module: Own, name: Own) -> Result<Own, Raised> {
+        match &self.find_class {
+            Some(hook) => hook.clone().call(&[module.obj(), name.obj()]),
+            None => find_class(module, name, self.proto, self.fix_imports),
+        }
+    }
+
+    pub(super) fn build_extension(&mut self, code: i64) -> Result<Own, Raised> {
+        let names = self.names();
+        let key = fast::long::from_i64(code)?;
+        if let Some(known) = fast::dict_get(names.extension_cache.obj(), key.obj()) {
+            return Ok(known.own());
+        }
+        let Some(pair) = fast::dict_get(names.inverted_registry.obj(), key.obj()) else {
+            let text = format!("unregistered extension code {code}");
+            return Err(Raised::new(Exc::ValueError, &text));
+        };
+        let is_pair = fast::is_tuple(pair.ty())
+            && fast::tuple_len(pair) == 2
+            && fast::is_str(fast::tuple_get(pair, 0).ty())
+            && fast::is_str(fast::tuple_get(pair, 1).ty());
+        if !is_pair {
+            let text = format!("_inverted_registry[{code}] isn't a 2-tuple of strings");
+            return Err(Raised::new(Exc::ValueError, &text));
+        }
+        let found = self.find(fast::tuple_get(pair, 0).own(), fast::tuple_get(pair, 1).own())?;
+        // SAFETY: a dict and live objects; -1 with an error set.
+        unsafe {
+            if ffi::PyDict_SetItem(names.extension_cache.ptr(), key.ptr(), found.ptr()) < 0 {
+                return Err(Raised::set());
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// `Unpickler.find_class`: imports the module if need be and follows the name.
+pub fn find_class(
+    mut module: Own,
+    mut name: Own,
+    proto: u8,
+    fix_imports: bool,
+) -> Result<Own, Raised> {
+    fast::audit_find_class(module.obj(), name.obj())?;
+    if proto < 3 && fix_imports {
+        (module, name) = python3_name(module, name)?;
+    }
+    if let Some(found) = in_loaded_module(module.obj(), name.obj()) {
+        return Ok(found);
+    }
+    let imported = types::import(module.obj())?;
+    let target = types::loaded_module(module.obj()).map_or(imported, Obj::own);
+    if proto < 4 {
+        return target.getattr(name.obj());
+    }
+    let path = display(name.obj());
+    let mut found = target.clone();
+    for part in path.split('.') {
+        let part_name = fast::new_str(part)?;
+        let next = if part == "<locals>" { None } else { found.getattr_opt(part_name.obj())? };
+        match next {
+            Some(next) => found = next,
+            None => {
+                let text =
+                    format!("Can't get attribute {} on {}", repr(name.obj()), repr(target.obj()));
+                return Err(Raised::new(Exc::AttributeError, &text));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A name without dots in the dict of a module that is loaded: the usual case.
+fn in_loaded_module(module: Obj, name: Obj) -> Option<Own> {
+    if !fast::is_str(module.ty()) || !fast::is_str(name.ty()) {
+        return None;
+    }
+    let module = types::loaded_module(module)?;
+    if !fast::is_module(module.ty()) {
+        return None;
+    }
+    // SAFETY: a module has a dict, borrowed.
+    let dict = unsafe { Obj::borrowed(ffi::PyModule_GetDict(module.ptr())) }?;
+    fast::dict_get(dict, name).map(Obj::own)
+}
+
+/// The name that Python 3 has for a global of Python 2.
+fn python3_name(module: Own, name: Own) -> Result<(Own, Own), Raised> {
+    let names = types::get();
+    let key = fast::new_tuple(&[module.obj(), name.obj()])?;
+    if let Some(pair) = fast::dict_get(names.name_mapping_2to3.obj(), key.obj())
+        && fast::is_tuple(pair.ty())
+        && fast::tuple_len(pair) == 2
+    {
+        return Ok((fast::tuple_get(pair, 0).own(), fast::tuple_get(pair, 1).own()));
+    }
+    match fast::dict_get(names.import_mapping_2to3.obj(), module.obj()) {
+        Some(new) => Ok((new.own(), name)),
+        None => Ok((module, name)),
+    }
+}

@@ -1,0 +1,191 @@
+//! Instances: made without calling their class, attributes set straight.
+
+use crate::error::{Raised, type_name};
+use crate::fast::{self, Exc, Obj, Own, TypePtr, instance};
+use crate::types;
+use pyo3::ffi;
+
+/// The class met last and whether its instances take attributes plainly.
+#[derive(Default)]
+pub struct ClassCache {
+    ty: usize,
+    version: u32,
+    plain: bool,
+}
+
+impl ClassCache {
+    /// Whether BUILD with a dict may set attributes by the generic function:
+    /// no `__setstate__`, nothing special about getting or setting attributes.
+    #[inline(always)]
+    fn sets_plainly(&mut self, ty: TypePtr) -> bool {
+        let version = fast::type_version(ty);
+        if self.ty == ty as usize && self.version == version && version != 0 {
+            return self.plain;
+        }
+        self.sets_plainly_cold(ty)
+    }
+
+    #[inline(never)]
+    fn sets_plainly_cold(&mut self, ty: TypePtr) -> bool {
+        let names = types::get();
+        self.plain = instance::is_heap_type(ty)
+            && instance::has_dict(ty)
+            && fast::type_lookup(ty, names.setstate.obj()).is_none()
+            && instance::reads_plainly(ty)
+            && fast::type_lookup(ty, names.dict.obj())
+                .is_some_and(|found| found.ty() == &raw mut ffi::PyGetSetDescr_Type);
+        self.ty = ty as usize;
+        self.version = fast::type_version(ty);
+        self.plain
+    }
+}
+
+/// SETITEMS and BUILD in one: the stack reads instance, empty dict, pairs from
+/// `from` on. False, with nothing done, where the general way must be gone.
+#[inline(always)]
+pub fn set_attributes(
+    classes: &mut ClassCache,
+    stack: &mut [Own],
+    from: usize,
+) -> Result<bool, Raised> {
+    let object = stack[from - 2].obj();
+    let ty = object.ty();
+    if !classes.sets_plainly(ty) {
+        return Ok(false);
+    }
+    let names = types::get();
+    for pair in stack[from..].chunks_exact_mut(2) {
+        if !fast::is_str(pair[0].ty()) {
+            return Ok(false);
+        }
+        if !fast::text::is_interned(pair[0].obj()) {
+            let name = pair[0].clone();
+            pair[0] = fast::text::interned(name);
+        }
+        // BUILD writes into `__dict__`: a descriptor must not see it.
+        if instance::shadows(ty, pair[0].obj()) {
+            return Ok(false);
+        }
+    }
+    // Last, so that no attribute of ours is there yet.
+    if object.getattr_opt(names.setstate.obj())?.is_some() {
+        return Ok(false);
+    }
+    for pair in stack[from..].chunks_exact(2) {
+        instance::set_attr(object, pair[0].obj(), pair[1].obj())?;
+    }
+    Ok(true)
+}
+
+#[inline(always)]
+pub fn newobj(class: &Own, args: &Own) -> Result<Own, Raised> {
+    if class.is_class() && fast::is_tuple(args.ty()) && fast::tuple_len(args.obj()) == 0 {
+        let ty: TypePtr = class.ptr().cast();
+        if instance::is_plainly_made(ty) {
+            return instance::new(ty);
+        }
+    }
+    make(class, args, None)
+}
+
+pub fn newobj_ex(class: &Own, args: &Own, kwargs: &Own) -> Result<Own, Raised> {
+    make(class, args, Some(kwargs))
+}
+
+fn make(class: &Own, args: &Own, kwargs: Option<&Own>) -> Result<Own, Raised> {
+    let op = if kwargs.is_some() { "NEWOBJ_EX" } else { "NEWOBJ" };
+    if !class.is_class() {
+        let text = format!("{op} class argument must be a type, not {}", type_name(class.obj()));
+        return Err(Raised::unpickling(&text));
+    }
+    // SAFETY: live objects, checked to be what `tp_new` takes: a tuple of
+    // arguments, and a dict of keywords or null.
+    unsafe {
+        if ffi::PyTuple_Check(args.ptr()) == 0 {
+            let text = format!("{op} args argument must be a tuple, not {}", type_name(args.obj()));
+            return Err(Raised::unpickling(&text));
+        }
+        if let Some(kwargs) = kwargs
+            && ffi::PyDict_Check(kwargs.ptr()) == 0
+        {
+            let text =
+                format!("{op} kwargs argument must be a dict, not {}", type_name(kwargs.obj()));
+            return Err(Raised::unpickling(&text));
+        }
+        let ty = class.ptr().cast::<ffi::PyTypeObject>();
+        let Some(new) = (*ty).tp_new else {
+            let text = format!("{op} class argument doesn't have __new__");
+            return Err(Raised::unpickling(&text));
+        };
+        let kwargs = kwargs.map_or(core::ptr::null_mut(), |kwargs| kwargs.ptr());
+        Own::from_new(new(ty, args.ptr(), kwargs))
+    }
+}
+
+/// BUILD: `__setstate__`, or the state's dict into `__dict__` and its slots by
+/// `setattr` (`load_build` in `Modules/_pickle.c`).
+#[inline(always)]
+pub fn build(object: Obj, state: Obj) -> Result<(), Raised> {
+    let names = types::get();
+    if let Some(setstate) = object.getattr_opt(names.setstate.obj())? {
+        setstate.call(&[state])?;
+        return Ok(());
+    }
+    let (mut state, mut slots) = (Some(state), None);
+    if let Some(pair) = state
+        && fast::is_tuple(pair.ty())
+        && fast::tuple_len(pair) == 2
+    {
+        state = Some(fast::tuple_get(pair, 0));
+        slots = Some(fast::tuple_get(pair, 1));
+    }
+    if let Some(state) = state.filter(|state| !state.is_none()) {
+        set_state(object, state)?;
+    }
+    if let Some(slots) = slots.filter(|slots| !slots.is_none()) {
+        set_slots(object, slots)?;
+    }
+    Ok(())
+}
+
+fn set_state(object: Obj, state: Obj) -> Result<(), Raised> {
+    // SAFETY: a live object.
+    if unsafe { ffi::PyDict_Check(state.ptr()) } == 0 {
+        return Err(Raised::unpickling("state is not a dictionary"));
+    }
+    let dict = object.getattr(types::get().dict.obj())?;
+    // A state with items may be changed by code that a key's hash runs: the
+    // pairs are held while they are set.
+    let mut pos = 0;
+    while let Some((key, value)) = fast::dict_next(state, &mut pos) {
+        let (mut key, value) = (key.own(), value.own());
+        if fast::is_str(key.ty()) {
+            key = fast::text::interned(key);
+        }
+        // SAFETY: live objects; -1 with an error set.
+        if unsafe { ffi::PyObject_SetItem(dict.ptr(), key.ptr(), value.ptr()) } < 0 {
+            return Err(Raised::set());
+        }
+    }
+    Ok(())
+}
+
+fn set_slots(object: Obj, slots: Obj) -> Result<(), Raised> {
+    // SAFETY: a live object.
+    if unsafe { ffi::PyDict_Check(slots.ptr()) } == 0 {
+        return Err(Raised::unpickling("slot state is not a dictionary"));
+    }
+    let mut pos = 0;
+    while let Some((key, value)) = fast::dict_next(slots, &mut pos) {
+        let (key, value) = (key.own(), value.own());
+        // SAFETY: a live object.
+        if unsafe { ffi::PyUnicode_Check(key.ptr()) } == 0 {
+            return Err(Raised::new(Exc::TypeError, "slot state has a key that is not a str"));
+        }
+        // SAFETY: live objects; -1 with an error set.
+        if unsafe { ffi::PyObject_SetAttr(object.ptr(), key.ptr(), value.ptr()) } < 0 {
+            return Err(Raised::set());
+        }
+    }
+    Ok(())
+}

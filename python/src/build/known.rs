@@ -1,0 +1,105 @@
+//! Calls of known types: made through their C API, not by a call.
+
+use crate::error::Raised;
+use crate::fast::{self, Obj, Own};
+use core::sync::atomic::{AtomicPtr, Ordering};
+use pyo3::ffi;
+
+/// `datetime.datetime`, once it was met.
+static DATETIME: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The object of a call if it is a known one with arguments that its own
+/// `__reduce__` gives; else nothing, and the call is made.
+#[inline(always)]
+pub fn make(callable: Obj, args: Obj) -> Result<Option<Own>, Raised> {
+    if callable.ptr().cast() == DATETIME.load(Ordering::Relaxed) {
+        return make_datetime(args);
+    }
+    if fast::is_type(callable.ty()) {
+        learn(callable);
+    }
+    Ok(None)
+}
+
+/// Notes the type if it is `datetime.datetime`.
+#[inline(always)]
+fn learn(class: Obj) {
+    if !DATETIME.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    // SAFETY: a live type has a NUL-terminated name; a static one lives for ever.
+    unsafe {
+        let ty = class.ptr().cast::<ffi::PyTypeObject>();
+        let is_static = ffi::PyType_HasFeature(ty, ffi::Py_TPFLAGS_HEAPTYPE) == 0;
+        if is_static && core::ffi::CStr::from_ptr((*ty).tp_name) == c"datetime.datetime" {
+            ffi::PyDateTime_IMPORT();
+            if ffi::PyDateTimeAPI().is_null() {
+                ffi::PyErr_Clear();
+            } else {
+                DATETIME.store(ty, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// `datetime(state)` or `datetime(state, tzinfo)` with a ten-byte state.
+#[inline(always)]
+fn make_datetime(args: Obj) -> Result<Option<Own>, Raised> {
+    if !fast::is_tuple(args.ty()) {
+        return Ok(None);
+    }
+    let len = fast::tuple_len(args);
+    if !(1..=2).contains(&len) || !fast::is_bytes(fast::tuple_get(args, 0).ty()) {
+        return Ok(None);
+    }
+    let Ok(state) = <&[u8; 10]>::try_from(fast::bytes_data(fast::tuple_get(args, 0))) else {
+        return Ok(None);
+    };
+    let zone = if len == 2 { Some(fast::tuple_get(args, 1)) } else { None };
+    datetime(state, zone)
+}
+
+/// A datetime from its state (`datetime_new` in `Modules/_datetimemodule.c`);
+/// nothing if a field is out of range or the zone is none.
+#[inline(always)]
+pub fn datetime(state: &[u8; 10], zone: Option<Obj>) -> Result<Option<Own>, Raised> {
+    let year = i32::from(u16::from_be_bytes([state[0], state[1]]));
+    let (month, fold) = (i32::from(state[2] & 0x7f), i32::from(state[2] >> 7));
+    let [day, hour, minute, second] = [state[3], state[4], state[5], state[6]].map(i32::from);
+    let micro = i32::from_be_bytes([0, state[7], state[8], state[9]]);
+    let sane = (1..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=28).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60
+        && micro < 1_000_000;
+    if !sane || zone.is_some_and(|zone| !zone.is_none() && !is_timezone(zone)) {
+        return Ok(None);
+    }
+    // SAFETY: the API was imported when the type was noted; fields are in
+    // range; a new reference or null with an error set.
+    unsafe {
+        let api = &*ffi::PyDateTimeAPI();
+        let zone = zone.map_or(ffi::Py_None(), Obj::ptr);
+        Own::from_new((api.DateTime_FromDateAndTimeAndFold)(
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            micro,
+            zone,
+            fold,
+            api.DateTimeType,
+        ))
+        .map(Some)
+    }
+}
+
+/// Whether an object is a `tzinfo`: others make the type raise.
+fn is_timezone(zone: Obj) -> bool {
+    // SAFETY: the API was imported; a live object.
+    unsafe { ffi::PyObject_TypeCheck(zone.ptr(), (*ffi::PyDateTimeAPI()).TZInfoType) != 0 }
+}

@@ -1,0 +1,221 @@
+//! Exceptions: how a fault becomes one, and the path that it carries.
+//!
+//! Inside the engine an error is [`Raised`]: the exception itself is set in
+//! the interpreter, as in C. That keeps results one byte wide on hot paths.
+
+use crate::fast::{self, Exc, Obj, Own};
+use crate::types;
+use ferropickle_core::Error;
+use pyo3::PyErr;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+
+/// An exception is set in this thread.
+#[derive(Debug)]
+#[must_use = "an exception is set and must be reported or cleared"]
+pub struct Raised(());
+
+impl Raised {
+    /// Says that an exception is set. One is, if there was none: a C function
+    /// that fails without telling why must not become a crash.
+    #[cold]
+    pub fn set() -> Raised {
+        // SAFETY: the GIL is held.
+        unsafe {
+            if ffi::PyErr_Occurred().is_null() {
+                ffi::PyErr_SetString(
+                    ffi::PyExc_SystemError,
+                    c"error return without exception set".as_ptr(),
+                );
+            }
+        }
+        Raised(())
+    }
+
+    /// Raises a built-in exception.
+    #[cold]
+    pub fn new(which: Exc, text: &str) -> Raised {
+        Raised::of(fast::unsafe_exc(which), text)
+    }
+
+    /// Raises an exception of a class.
+    #[cold]
+    pub fn of(class: Obj, text: &str) -> Raised {
+        if let Ok(text) = fast::new_str(text) {
+            // SAFETY: a class and an object, both alive.
+            unsafe { ffi::PyErr_SetObject(class.ptr(), text.ptr()) };
+        }
+        Raised::set()
+    }
+
+    /// Raises PicklingError.
+    #[cold]
+    pub fn pickling(text: &str) -> Raised {
+        Raised::of(types::get().pickling_error.obj(), text)
+    }
+
+    /// Raises UnpicklingError.
+    #[cold]
+    pub fn unpickling(text: &str) -> Raised {
+        Raised::of(types::get().unpickling_error.obj(), text)
+    }
+
+    /// Takes a PyO3 error.
+    #[cold]
+    pub fn from_py(error: PyErr) -> Raised {
+        // SAFETY: the GIL is held.
+        Python::attach(|py| error.restore(py));
+        Raised(())
+    }
+
+    /// Clears the exception.
+    pub fn discard(self) {
+        // SAFETY: the GIL is held.
+        unsafe { ffi::PyErr_Clear() };
+    }
+
+    /// Clears the exception if it is of a class; says whether it did.
+    pub fn clear_if(&self, class: impl Fn() -> Obj) -> bool {
+        // SAFETY: the GIL is held; the class is alive.
+        unsafe {
+            if ffi::PyErr_ExceptionMatches(class().ptr()) == 0 {
+                return false;
+            }
+            ffi::PyErr_Clear();
+        }
+        true
+    }
+
+    /// The exception as PyO3's.
+    pub fn into_py(self, py: Python<'_>) -> PyErr {
+        PyErr::fetch(py)
+    }
+}
+
+/// Raises the exception of a fault met while writing.
+#[cold]
+pub fn raise_encode(error: Error) -> Raised {
+    match error {
+        Error::OutOfMemory => {
+            // SAFETY: the GIL is held.
+            unsafe { ffi::PyErr_NoMemory() };
+            Raised::set()
+        }
+        // SAFETY: the exception class is alive.
+        Error::ProtocolLimit(text) => unsafe {
+            Raised::of(Obj::new(ffi::PyExc_OverflowError), text)
+        },
+        other => Raised::pickling(&other.to_string()),
+    }
+}
+
+/// Raises the exception of a fault met in a stream at byte `at`, opcode `op`.
+#[cold]
+pub fn raise_decode(error: Error, at: u64, op: u8) -> Raised {
+    let name = ferropickle_core::opcode::name_of_byte(op);
+    match error {
+        Error::Empty => {
+            let place = if at == 0 { String::new() } else { format!(" (at byte {at})") };
+            Raised::new(Exc::EofError, &format!("{error}{place}"))
+        }
+        Error::UnsupportedProtocol(_) => {
+            Raised::new(Exc::ValueError, &format!("{error} (at byte {at})"))
+        }
+        Error::BadText => {
+            Raised::new(Exc::ValueError, &format!("{error} (at byte {at}, opcode {name})"))
+        }
+        Error::UnknownOpcode(_) => Raised::unpickling(&format!("{error} (at byte {at})")),
+        _ => Raised::unpickling(&format!("{error} (at byte {at}, opcode {name})")),
+    }
+}
+
+/// Adds a note to the exception that is set (`__notes__`, PEP 678; before 3.11
+/// the attribute alone). `prefix` is put before the text of an exception whose
+/// only argument is a text, if the exception was made by pickling itself.
+pub fn annotate(py: Python<'_>, raised: Raised, note: &str, prefix: Option<&str>) -> PyErr {
+    let error = raised.into_py(py);
+    if let Err(secondary) = try_annotate(py, &error, note, prefix) {
+        // The first exception is what the user must see.
+        drop(secondary);
+    }
+    error
+}
+
+fn try_annotate(py: Python<'_>, error: &PyErr, note: &str, prefix: Option<&str>) -> PyResult<()> {
+    let value = error.value(py);
+    if let Some(prefix) = prefix {
+        let args = value.getattr("args")?;
+        let args = args.cast::<PyTuple>()?;
+        if args.len() == 1
+            && let Ok(text) = args.get_item(0)?.cast_into::<PyString>()
+        {
+            let text = format!("{prefix}: {}", text.to_string_lossy());
+            value.setattr("args", PyTuple::new(py, [text])?)?;
+        }
+    }
+    if value.hasattr("add_note")? {
+        value.call_method1("add_note", (note,))?;
+    } else {
+        let notes = match value.getattr("__notes__") {
+            Ok(notes) => notes,
+            Err(_) => {
+                value.setattr("__notes__", pyo3::types::PyList::empty(py))?;
+                value.getattr("__notes__")?
+            }
+        };
+        notes.call_method1("append", (note,))?;
+    }
+    Ok(())
+}
+
+/// Whether the exception that is set is of exactly one of the classes that
+/// pickling itself raises, so that its text is ours to complete.
+pub fn is_plain(error: &PyErr, py: Python<'_>) -> bool {
+    let ty = error.get_type(py);
+    let types = types::get();
+    // SAFETY: the interpreter's exception classes live as long as it does.
+    let plain = unsafe {
+        [
+            ffi::PyExc_TypeError,
+            ffi::PyExc_AttributeError,
+            ffi::PyExc_ValueError,
+            ffi::PyExc_OverflowError,
+            ffi::PyExc_RuntimeError,
+            types.pickling_error.ptr(),
+        ]
+    };
+    plain.contains(&ty.as_ptr())
+}
+
+/// A text for an object in an error: its `repr`, or its type if that fails.
+pub fn repr(obj: Obj) -> String {
+    text_of(obj, ffi::PyObject_Repr)
+}
+
+/// As [`repr`], by `str`.
+pub fn display(obj: Obj) -> String {
+    text_of(obj, ffi::PyObject_Str)
+}
+
+fn text_of(
+    obj: Obj,
+    how: unsafe extern "C" fn(*mut ffi::PyObject) -> *mut ffi::PyObject,
+) -> String {
+    // SAFETY: alive; a new reference or null with an error set.
+    match unsafe { Own::from_new(how(obj.ptr())) } {
+        Ok(text) => {
+            String::from_utf8_lossy(fast::text::utf8(text.obj(), &mut Vec::new())).into_owned()
+        }
+        Err(raised) => {
+            raised.discard();
+            format!("<{} object>", type_name(obj))
+        }
+    }
+}
+
+/// The name of an object's type, as `tp_name` has it.
+pub fn type_name(obj: Obj) -> String {
+    // SAFETY: a live type has a NUL-terminated name.
+    unsafe { core::ffi::CStr::from_ptr((*obj.ty()).tp_name).to_string_lossy().into_owned() }
+}

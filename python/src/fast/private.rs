@@ -1,0 +1,45 @@
+//! Functions that CPython exports and PyO3 does not declare.
+//!
+//! Private ones (a leading underscore) are there in every version from 3.10 to
+//! 3.13; where a version replaced one, the public successor is used.
+
+use core::ffi::c_int;
+use pyo3::ffi::{PyObject, PyTypeObject};
+
+unsafe extern "C" {
+    // Include/cpython/object.h: borrowed reference or null, no error set.
+    pub fn _PyType_Lookup(ty: *mut PyTypeObject, name: *mut PyObject) -> *mut PyObject;
+    // Include/cpython/longintrepr.h and longobject.h.
+    pub fn _PyLong_NumBits(int: *mut PyObject) -> usize;
+    // Include/cpython/bytesobject.h: frees the object on failure.
+    pub fn _PyBytes_Resize(bytes: *mut *mut PyObject, len: isize) -> c_int;
+    // Include/cpython/dictobject.h, later internal/pycore_dict.h, exported.
+    pub fn _PyDict_NewPresized(len: isize) -> *mut PyObject;
+    // Include/cpython/setobject.h, later internal/pycore_setobject.h, exported.
+    pub fn _PySet_NextEntry(
+        set: *mut PyObject,
+        pos: *mut isize,
+        key: *mut *mut PyObject,
+        hash: *mut isize,
+    ) -> c_int;
+    // 1 and a new reference, 0 if there is no such attribute, -1 on error.
+    #[cfg(not(Py_3_13))]
+    #[link_name = "_PyObject_LookupAttr"]
+    pub fn PyObject_GetOptionalAttr(
+        obj: *mut PyObject,
+        name: *mut PyObject,
+        result: *mut *mut PyObject,
+    ) -> c_int;
+    #[cfg(Py_3_13)]
+    pub fn PyObject_GetOptionalAttr(
+        obj: *mut PyObject,
+        name: *mut PyObject,
+        result: *mut *mut PyObject,
+    ) -> c_int;
+    // Include/import.h, Include/sysmodule.h.
+    pub fn PySys_Audit(
+        event: *const core::ffi::c_char,
+        format: *const core::ffi::c_char,
+        ...
+    ) -> c_int;
+}

@@ -1,0 +1,158 @@
+//! Output memory of a dump: a reused scratch buffer, then a `bytes` object
+//! that grows in place and becomes the result.
+
+use super::Own;
+use crate::error::Raised;
+use core::ptr::NonNull;
+use ferropickle_core::out::Storage;
+use pyo3::ffi;
+
+/// Streams up to this size are written into the scratch buffer and copied into
+/// an exact `bytes`; longer ones move into a `bytes` that grows. Half of a
+/// common L2, so that the scratch stays warm.
+const SCRATCH_BYTES: usize = 512 * 1024;
+const FIRST_SCRATCH_BYTES: usize = 16 * 1024;
+/// Room asked beyond what is needed, when that is much.
+const SLACK_BYTES: usize = 4096;
+/// Allocations from here on ask the kernel for huge pages: page faults are
+/// most of the cost of large fresh memory. Above the upper bound the kernel
+/// may stall compacting memory.
+const HUGE_FROM_BYTES: usize = 4 << 20;
+const HUGE_TO_BYTES: usize = 4 << 30;
+
+enum Room {
+    Scratch,
+    Bytes(*mut ffi::PyObject),
+}
+
+/// Storage of an encoder. Not `Send`: it holds Python memory.
+pub struct BytesStorage {
+    scratch: Vec<u8>,
+    room: Room,
+}
+
+impl BytesStorage {
+    /// Storage that begins in `scratch`, which [`BytesStorage::finish`] gives
+    /// back.
+    pub fn new(scratch: Vec<u8>) -> Self {
+        BytesStorage { scratch, room: Room::Scratch }
+    }
+
+    /// The first `len` bytes as a `bytes` object, and the scratch buffer.
+    pub fn finish(mut self, len: usize) -> (Result<Own, Raised>, Vec<u8>) {
+        let scratch = core::mem::take(&mut self.scratch);
+        let result = match core::mem::replace(&mut self.room, Room::Scratch) {
+            // SAFETY: `len` bytes of the scratch buffer were written.
+            Room::Scratch => unsafe {
+                Own::from_new(ffi::PyBytes_FromStringAndSize(scratch.as_ptr().cast(), len as isize))
+            },
+            Room::Bytes(mut ptr) => {
+                // SAFETY: the object is ours alone; on failure it is freed and
+                // the pointer is null with an exception set.
+                unsafe {
+                    if ffi::Py_SIZE(ptr) as usize != len {
+                        super::private::_PyBytes_Resize(&mut ptr, len as isize);
+                    }
+                    Own::from_new(ptr)
+                }
+            }
+        };
+        (result, scratch)
+    }
+
+    /// The scratch buffer alone.
+    pub fn discard(mut self) -> Vec<u8> {
+        core::mem::take(&mut self.scratch)
+    }
+}
+
+impl Drop for BytesStorage {
+    fn drop(&mut self) {
+        if let Room::Bytes(ptr) = self.room {
+            // SAFETY: the object is ours; it may be null after a failed resize.
+            unsafe { ffi::Py_XDECREF(ptr) };
+        }
+    }
+}
+
+/// Asks for huge pages under the whole ones of a region.
+fn advise_huge(start: *mut u8, len: usize) {
+    if !(HUGE_FROM_BYTES..=HUGE_TO_BYTES).contains(&len) {
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    {
+        const PAGE: usize = 4096;
+        let from = (start as usize).next_multiple_of(PAGE);
+        let to = (start as usize + len) & !(PAGE - 1);
+        if from < to {
+            // SAFETY: the range lies within an allocation of ours; the advice
+            // changes no content. A refusal is no error.
+            unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_HUGEPAGE) };
+        }
+    }
+}
+
+/// A `bytes` object of `len` bytes, not yet filled, on huge pages if large.
+pub fn new_bytes(len: usize) -> Result<Own, Raised> {
+    // SAFETY: a null source makes an uninitialised object, which the caller
+    // fills before anyone sees it.
+    unsafe {
+        let bytes = Own::from_new(ffi::PyBytes_FromStringAndSize(core::ptr::null(), len as isize))?;
+        advise_huge(ffi::PyBytes_AS_STRING(bytes.ptr()).cast_mut().cast(), len);
+        Ok(bytes)
+    }
+}
+
+// SAFETY: the scratch vector and the bytes object are both valid for their
+// capacity, stay where they are between calls, and `grow` copies or reallocates
+// the first `len` bytes.
+unsafe impl Storage for BytesStorage {
+    fn grow(&mut self, len: usize, needed: usize) -> Option<(NonNull<u8>, usize)> {
+        match self.room {
+            Room::Scratch if needed <= SCRATCH_BYTES => {
+                // SAFETY: `len` bytes were written (0 when the scratch is new).
+                unsafe { self.scratch.set_len(len) };
+                let target = needed.max(len * 4).max(FIRST_SCRATCH_BYTES).min(SCRATCH_BYTES);
+                self.scratch.try_reserve_exact(target.saturating_sub(len)).ok()?;
+                let ptr = NonNull::new(self.scratch.as_mut_ptr())?;
+                Some((ptr, self.scratch.capacity()))
+            }
+            Room::Scratch => {
+                let cap = capacity(len, needed)?;
+                let bytes = new_bytes(cap).map_err(Raised::discard).ok()?;
+                // SAFETY: the new object has room for `len` bytes and more.
+                unsafe {
+                    let data: *mut u8 = ffi::PyBytes_AS_STRING(bytes.ptr()).cast_mut().cast();
+                    core::ptr::copy_nonoverlapping(self.scratch.as_ptr(), data, len);
+                    self.room = Room::Bytes(bytes.into_ptr());
+                    Some((NonNull::new(data)?, cap))
+                }
+            }
+            Room::Bytes(mut ptr) => {
+                let cap = capacity(len, needed)?;
+                // SAFETY: the object is ours alone; on failure it is freed, the
+                // pointer is null and an exception is set, which we clear: the
+                // encoder reports the failure by itself.
+                unsafe {
+                    let failed = super::private::_PyBytes_Resize(&mut ptr, cap as isize) < 0;
+                    self.room = Room::Bytes(ptr);
+                    if failed {
+                        ffi::PyErr_Clear();
+                        return None;
+                    }
+                    let data: *mut u8 = ffi::PyBytes_AS_STRING(ptr).cast_mut().cast();
+                    advise_huge(data.add(len), cap - len);
+                    Some((NonNull::new(data)?, cap))
+                }
+            }
+        }
+    }
+}
+
+/// Twice what is written, or what is needed if that is more.
+fn capacity(len: usize, needed: usize) -> Option<usize> {
+    let exact = needed.checked_add(SLACK_BYTES)?;
+    let cap = exact.max(len.saturating_mul(2));
+    (cap <= isize::MAX as usize / 2).then_some(cap)
+}

@@ -1,0 +1,165 @@
+//! Strings: the data of compact ASCII ones in place, others as UTF-8.
+
+use super::{Obj, Own};
+use crate::error::Raised;
+use pyo3::ffi;
+
+/// The UTF-8 of a str (surrogates passed): in place if it is ASCII or has a
+/// cached form, else written into `scratch`. The object is left as it was:
+/// `PyUnicode_AsUTF8AndSize` would leave a copy in it for its whole life.
+#[inline(always)]
+pub fn utf8<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    // SAFETY: an exact str by the caller's check, so it is compact and ready;
+    // its data are immutable and it is alive.
+    unsafe {
+        if ffi::PyUnicode_IS_COMPACT_ASCII(text.ptr()) != 0 {
+            let len = ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize;
+            let data = text.ptr().cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
+            return core::slice::from_raw_parts(data, len);
+        }
+    }
+    utf8_wide(text, scratch)
+}
+
+/// The data of an ASCII str; of any other an empty slice.
+#[inline(always)]
+pub fn ascii<'a>(text: Obj) -> &'a [u8] {
+    // SAFETY: as in `utf8`.
+    unsafe {
+        if ffi::PyUnicode_IS_COMPACT_ASCII(text.ptr()) == 0 {
+            return &[];
+        }
+        let len = ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize;
+        let data = text.ptr().cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
+        core::slice::from_raw_parts(data, len)
+    }
+}
+
+#[inline(never)]
+fn utf8_wide<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    scratch.clear();
+    // SAFETY: as above; `kind` says the width of each of the `len` elements.
+    unsafe {
+        let len = ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize;
+        let compact = text.ptr().cast::<ffi::PyCompactUnicodeObject>();
+        let state_compact = ffi::PyUnicode_IS_COMPACT(text.ptr()) != 0;
+        if state_compact && !(*compact).utf8.is_null() {
+            let cached = (*compact).utf8_length as usize;
+            return core::slice::from_raw_parts((*compact).utf8.cast(), cached);
+        }
+        let data = ffi::PyUnicode_DATA(text.ptr());
+        match ffi::PyUnicode_KIND(text.ptr()) {
+            ffi::PyUnicode_1BYTE_KIND => {
+                latin1(core::slice::from_raw_parts(data.cast(), len), scratch);
+            }
+            ffi::PyUnicode_2BYTE_KIND => {
+                wide(core::slice::from_raw_parts(data.cast::<u16>(), len), scratch);
+            }
+            _ => wide(core::slice::from_raw_parts(data.cast::<u32>(), len), scratch),
+        }
+    }
+    scratch
+}
+
+fn latin1(from: &[u8], to: &mut Vec<u8>) {
+    to.reserve(from.len() * 2);
+    for run in from.chunk_by(|a, b| a.is_ascii() == b.is_ascii()) {
+        if run[0].is_ascii() {
+            to.extend_from_slice(run);
+        } else {
+            to.extend(run.iter().flat_map(|b| [0xc0 | (b >> 6), 0x80 | (b & 0x3f)]));
+        }
+    }
+}
+
+/// UCS-2 or UCS-4 to UTF-8. Surrogates get three bytes each, as
+/// "surrogatepass" gives them.
+fn wide<T: Copy + Into<u32>>(from: &[T], to: &mut Vec<u8>) {
+    let most = if size_of::<T>() == 2 { 3 } else { 4 };
+    to.reserve(from.len() * most);
+    let start = to.as_mut_ptr();
+    let mut at = to.len();
+    for unit in from {
+        let c: u32 = (*unit).into();
+        // SAFETY: `most` bytes per element were reserved, and a UCS-2 element
+        // takes three at the most, a UCS-4 element four.
+        unsafe {
+            let p = start.add(at);
+            if c < 0x80 {
+                *p = c as u8;
+                at += 1;
+            } else if c < 0x800 {
+                *p = 0xc0 | (c >> 6) as u8;
+                *p.add(1) = 0x80 | (c & 0x3f) as u8;
+                at += 2;
+            } else if c < 0x10000 {
+                *p = 0xe0 | (c >> 12) as u8;
+                *p.add(1) = 0x80 | ((c >> 6) & 0x3f) as u8;
+                *p.add(2) = 0x80 | (c & 0x3f) as u8;
+                at += 3;
+            } else {
+                *p = 0xf0 | (c >> 18) as u8;
+                *p.add(1) = 0x80 | ((c >> 12) & 0x3f) as u8;
+                *p.add(2) = 0x80 | ((c >> 6) & 0x3f) as u8;
+                *p.add(3) = 0x80 | (c & 0x3f) as u8;
+                at += 4;
+            }
+        }
+    }
+    // SAFETY: every byte up to `at` was written in the loop.
+    unsafe { to.set_len(at) };
+}
+
+/// The elements of a str as code points: for escapes of protocol 0.
+pub fn code_points(text: Obj) -> impl Iterator<Item = u32> {
+    // SAFETY: a str by the caller's check; indices below the length.
+    let len = unsafe { ffi::PyUnicode_GET_LENGTH(text.ptr()) };
+    // SAFETY: as above.
+    (0..len).map(move |i| unsafe { ffi::PyUnicode_ReadChar(text.ptr(), i) })
+}
+
+/// A str from UTF-8, surrogates passed. ASCII is copied without a decoder.
+#[inline(always)]
+pub fn from_utf8(utf8: &[u8]) -> Result<Own, Raised> {
+    if utf8.is_ascii() {
+        // SAFETY: the new str has room for the bytes, which are all below 128.
+        unsafe {
+            if utf8.len() == 1 {
+                return Own::from_new(ffi::PyUnicode_FromOrdinal(utf8[0].into()));
+            }
+            let text = Own::from_new(ffi::PyUnicode_New(utf8.len() as isize, 127))?;
+            let data = text.ptr().cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
+            if !utf8.is_empty() {
+                core::ptr::copy_nonoverlapping(utf8.as_ptr(), data, utf8.len());
+            }
+            return Ok(text);
+        }
+    }
+    // SAFETY: pointer and length of a live slice, a NUL-terminated name.
+    unsafe {
+        Own::from_new(ffi::PyUnicode_DecodeUTF8(
+            utf8.as_ptr().cast(),
+            utf8.len() as isize,
+            c"surrogatepass".as_ptr(),
+        ))
+    }
+}
+
+/// The interned twin of a str.
+#[inline]
+pub fn interned(text: Own) -> Own {
+    let mut ptr = text.into_ptr();
+    // SAFETY: takes over the reference and leaves one to the interned str.
+    unsafe {
+        ffi::PyUnicode_InternInPlace(&mut ptr);
+        Own(Obj::new(ptr))
+    }
+}
+
+/// Whether a str is interned: equal interned strs are the same object.
+#[inline(always)]
+pub fn is_interned(text: Obj) -> bool {
+    // SAFETY: a str by the caller's check. The low bits of the state say it
+    // (two bits since 3.12, before that two as well).
+    unsafe { (*text.ptr().cast::<ffi::PyASCIIObject>()).interned() != 0 }
+}

@@ -1,0 +1,103 @@
+//! What a pickler's user can hook into, looked up once when a dump begins.
+
+use crate::error::Raised;
+use crate::fast::{Obj, Own};
+use crate::types;
+
+/// Where reducers are looked up by class.
+pub enum Table {
+    /// `copyreg.dispatch_table`.
+    Copyreg,
+    /// A pickler's own mapping.
+    Own(Own),
+}
+
+/// The hooks of one dump.
+pub struct Hooks {
+    pub has_persistent_id: bool,
+    pub persistent_id: Option<Own>,
+    pub reducer_override: Option<Own>,
+    pub buffer_callback: Option<Own>,
+    pub table: Table,
+    /// Answers of the buffer callback so far, which a restart uses again: a
+    /// buffer must not be handed out twice.
+    buffer_answers: Vec<bool>,
+    next_answer: usize,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Hooks {
+            has_persistent_id: false,
+            persistent_id: None,
+            reducer_override: None,
+            buffer_callback: None,
+            table: Table::Copyreg,
+            buffer_answers: Vec::new(),
+            next_answer: 0,
+        }
+    }
+}
+
+impl Hooks {
+    /// The hooks of a plain `dumps`.
+    pub fn plain(buffer_callback: Option<Own>) -> Hooks {
+        Hooks { buffer_callback, ..Hooks::default() }
+    }
+
+    /// The hooks that a pickler object or its class defines. A base method of
+    /// that name (3.13 has `persistent_id`) is no hook: `is_base` tells it.
+    pub fn of_pickler(
+        pickler: Obj,
+        buffer_callback: Option<Own>,
+        is_base: impl Fn(Obj) -> bool,
+    ) -> Result<Hooks, Raised> {
+        let names = types::get();
+        let persistent_id =
+            pickler.getattr_opt(names.persistent_id.obj())?.filter(|found| !is_base(found.obj()));
+        let table = match pickler.getattr_opt(names.dispatch_table.obj())? {
+            Some(table) => Table::Own(table),
+            None => Table::Copyreg,
+        };
+        Ok(Hooks {
+            has_persistent_id: persistent_id.is_some(),
+            persistent_id,
+            reducer_override: pickler.getattr_opt(names.reducer_override.obj())?,
+            buffer_callback,
+            table,
+            ..Hooks::default()
+        })
+    }
+
+    /// Whether the hooks run for nearly every object, so that nothing can be
+    /// left out of the memo.
+    pub fn needs_full(&self) -> bool {
+        self.has_persistent_id
+    }
+
+    /// Whether every object that is not of an exact built-in type must go the
+    /// general way.
+    pub fn asks_for_everything(&self) -> bool {
+        self.has_persistent_id
+            || self.reducer_override.is_some()
+            || matches!(self.table, Table::Own(_))
+    }
+
+    /// Begins the dump again.
+    pub fn restart(&mut self) {
+        self.next_answer = 0;
+    }
+
+    /// The answer that the callback gave for the next buffer before a restart.
+    pub fn replayed_buffer(&mut self) -> Option<bool> {
+        let answer = self.buffer_answers.get(self.next_answer).copied();
+        self.next_answer += usize::from(answer.is_some());
+        answer
+    }
+
+    /// Keeps an answer of the callback.
+    pub fn record_buffer(&mut self, in_band: bool) {
+        self.buffer_answers.push(in_band);
+        self.next_answer += 1;
+    }
+}

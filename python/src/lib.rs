@@ -1,0 +1,58 @@
+//! The extension module `ferropickle._native`: registration only.
+//!
+//! | to change | open |
+//! |---|---|
+//! | signatures and docstrings | `api.rs`, `pickler.rs`, `unpickler.rs`, `policy.rs` |
+//! | how a kind of object is written / made | `walk/` / `build/`, files of the same name |
+//! | which kind a type is | `classify.rs` |
+//! | raw layouts of CPython | `fast/` |
+//! | exceptions and their texts | `error.rs` |
+
+#![allow(
+    unsafe_code,
+    missing_docs,
+    reason = "the crate speaks to CPython's C API throughout; tests/rust/layout.rs lists its unsafe files"
+)]
+
+mod api;
+mod build;
+mod classify;
+mod error;
+mod fast;
+mod gc;
+mod hooks;
+mod pickler;
+mod policy;
+mod scratch;
+mod signals;
+mod sink;
+mod source;
+mod types;
+mod unpickler;
+mod walk;
+
+use pyo3::prelude::*;
+
+/// Native parts of ferropickle.
+#[pymodule(gil_used = true)]
+mod _native {
+    #[pymodule_export]
+    use super::api::{dump, dumps, load, loads};
+    #[pymodule_export]
+    use super::pickler::{Pickler, PicklerMemo};
+    #[pymodule_export]
+    use super::policy::Policy;
+    #[pymodule_export]
+    use super::unpickler::{Unpickler, UnpicklerMemo};
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        types::init(py)?;
+        module.add("current_policy", policy::init(py)?)?;
+        module.add("HIGHEST_PROTOCOL", ferropickle_core::limits::HIGHEST_PROTOCOL)?;
+        module.add("DEFAULT_PROTOCOL", api::DEFAULT_PROTOCOL)?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,78 @@
+//! Memory that is kept between calls.
+//!
+//! Taken, not borrowed: a reducer may call `dumps` again, and then finds
+//! nothing and makes its own.
+
+use crate::build::BuildScratch;
+use crate::walk::WalkScratch;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+/// One spare of each for the process: a thread that ends could not free the
+/// Python objects that cached plans hold, as it has no GIL then.
+static WALK: AtomicPtr<WalkScratch> = AtomicPtr::new(ptr::null_mut());
+static BUILD: AtomicPtr<BuildScratch> = AtomicPtr::new(ptr::null_mut());
+
+fn take<T: Default>(spare: &AtomicPtr<T>) -> Box<T> {
+    let taken = spare.swap(ptr::null_mut(), Ordering::AcqRel);
+    if taken.is_null() {
+        return Box::default();
+    }
+    // SAFETY: only `give` stores there, a pointer from `Box::into_raw`, and the
+    // swap made it ours alone.
+    unsafe { Box::from_raw(taken) }
+}
+
+fn give<T>(spare: &AtomicPtr<T>, scratch: Box<T>) {
+    let old = spare.swap(Box::into_raw(scratch), Ordering::AcqRel);
+    if !old.is_null() {
+        // SAFETY: as in `take`.
+        drop(unsafe { Box::from_raw(old) });
+    }
+}
+
+/// Memo slots, frames and the like that are worth keeping; more is freed.
+const KEEP_MEMO_SLOTS: usize = 1 << 15;
+const KEEP_ENTRIES: usize = 1 << 14;
+
+/// The spare memory for a dump.
+pub fn take_walk() -> Box<WalkScratch> {
+    take(&WALK)
+}
+
+/// Gives it back.
+pub fn give_walk(mut scratch: Box<WalkScratch>) {
+    if scratch.memo.slots() > KEEP_MEMO_SLOTS {
+        scratch.memo = Default::default();
+    } else {
+        scratch.memo.clear();
+    }
+    for list in [&mut scratch.elided, &mut scratch.pins] {
+        debug_assert!(list.is_empty());
+        if list.capacity() > KEEP_ENTRIES {
+            *list = Vec::new();
+        }
+    }
+    if scratch.frames.capacity() > KEEP_ENTRIES {
+        scratch.frames = Vec::new();
+    }
+    if scratch.text.capacity() > KEEP_ENTRIES * 4 {
+        scratch.text = Vec::new();
+    }
+    give(&WALK, scratch);
+}
+
+/// The spare memory for a load.
+pub fn take_build() -> Box<BuildScratch> {
+    take(&BUILD)
+}
+
+/// Gives it back.
+pub fn give_build(mut scratch: Box<BuildScratch>) {
+    scratch.decoder.reset();
+    scratch.decoder.memo.clear(KEEP_ENTRIES);
+    if scratch.decoder.stack_capacity() > KEEP_ENTRIES {
+        scratch.decoder = Default::default();
+    }
+    give(&BUILD, scratch);
+}

@@ -1,0 +1,142 @@
+//! Names, classes and tables of the interpreter that the engine uses again and
+//! again, looked up once at import.
+
+use crate::error::Raised;
+use crate::fast::{self, Obj, Own};
+use pyo3::prelude::*;
+use std::sync::OnceLock;
+
+macro_rules! table {
+    (
+        names { $($name:ident = $text:literal;)* }
+        objects { $($object:ident = $module:literal . $attr:literal;)* }
+    ) => {
+        /// The table. Its objects live as long as the process.
+        pub struct Types {
+            $(pub $name: Own,)*
+            $(pub $object: Own,)*
+        }
+
+        impl Types {
+            fn load(py: Python<'_>) -> PyResult<Types> {
+                Ok(Types {
+                    $($name: fast::intern($text).map_err(|raised| raised.into_py(py))?,)*
+                    $($object: attribute(py, $module, $attr)?,)*
+                })
+            }
+        }
+    };
+}
+
+table! {
+    names {
+        reduce_ex = c"__reduce_ex__";
+        reduce = c"__reduce__";
+        getstate = c"__getstate__";
+        getnewargs = c"__getnewargs__";
+        getnewargs_ex = c"__getnewargs_ex__";
+        setstate = c"__setstate__";
+        dict = c"__dict__";
+        slots = c"__slots__";
+        class = c"__class__";
+        new = c"__new__";
+        name = c"__name__";
+        qualname = c"__qualname__";
+        module = c"__module__";
+        main = c"__main__";
+        getinitargs = c"__getinitargs__";
+        append = c"append";
+        extend = c"extend";
+        add = c"add";
+        write = c"write";
+        read = c"read";
+        readline = c"readline";
+        peek = c"peek";
+        persistent_id = c"persistent_id";
+        persistent_load = c"persistent_load";
+        reducer_override = c"reducer_override";
+        dispatch_table = c"dispatch_table";
+        find_class = c"find_class";
+        int = c"int";
+        is_safe = c"is_safe";
+        value = c"value";
+        name_slot = c"_name_";
+        value_slot = c"_value_";
+        latin1 = c"latin1";
+    }
+    objects {
+        pickle_error = "_pickle"."PickleError";
+        pickling_error = "_pickle"."PicklingError";
+        unpickling_error = "_pickle"."UnpicklingError";
+        copyreg_dispatch = "copyreg"."dispatch_table";
+        extension_registry = "copyreg"."_extension_registry";
+        inverted_registry = "copyreg"."_inverted_registry";
+        extension_cache = "copyreg"."_extension_cache";
+        codecs_encode = "_codecs"."encode";
+        partial = "functools"."partial";
+        getattr_function = "builtins"."getattr";
+        object_class = "builtins"."object";
+        name_mapping_2to3 = "_compat_pickle"."NAME_MAPPING";
+        import_mapping_2to3 = "_compat_pickle"."IMPORT_MAPPING";
+        name_mapping_3to2 = "_compat_pickle"."REVERSE_NAME_MAPPING";
+        import_mapping_3to2 = "_compat_pickle"."REVERSE_IMPORT_MAPPING";
+    }
+}
+
+fn attribute(py: Python<'_>, module: &str, attr: &str) -> PyResult<Own> {
+    let found = py.import(module)?.getattr(attr)?;
+    Ok(from_bound(&found))
+}
+
+/// A reference of our own to a PyO3 object.
+pub fn from_bound(bound: &Bound<'_, PyAny>) -> Own {
+    // SAFETY: a Bound is a live object.
+    unsafe { Obj::new(bound.as_ptr()) }.own()
+}
+
+/// A PyO3 object with a reference of its own.
+pub fn to_bound<'py>(py: Python<'py>, obj: Obj) -> Bound<'py, PyAny> {
+    // SAFETY: an Obj is a live object.
+    unsafe { Bound::from_borrowed_ptr(py, obj.ptr()) }
+}
+
+struct Shared(Types);
+// SAFETY: the table is written once, before any other thread can call into the
+// module, and only used with the GIL held.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+static TYPES: OnceLock<Shared> = OnceLock::new();
+
+/// Fills the table. Called while the module is imported.
+pub fn init(py: Python<'_>) -> PyResult<()> {
+    let loaded = Types::load(py)?;
+    let _ = TYPES.set(Shared(loaded));
+    Ok(())
+}
+
+/// The table.
+#[inline(always)]
+pub fn get() -> &'static Types {
+    match TYPES.get() {
+        Some(shared) => &shared.0,
+        None => unreachable!("the table is filled at import"),
+    }
+}
+
+/// `sys.modules[name]`, if it is there, without running any code.
+pub fn loaded_module(name: Obj) -> Option<Obj> {
+    // SAFETY: the GIL is held; a borrowed reference to a live dict.
+    let modules = unsafe { Obj::borrowed(pyo3::ffi::PyImport_GetModuleDict()) }?;
+    if !fast::is_dict(modules.ty()) {
+        return None;
+    }
+    fast::dict_get(modules, name)
+}
+
+/// Imports a module by name; runs its code if it is not loaded yet.
+pub fn import(name: Obj) -> Result<Own, Raised> {
+    // SAFETY: a str; a new reference or null with an error set.
+    unsafe { Own::from_new(pyo3::ffi::PyImport_Import(name.ptr())) }
+}

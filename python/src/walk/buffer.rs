@@ -1,0 +1,110 @@
+//! Buffers: PickleBuffer in band or out of band (PEP 574).
+
+use super::{Flow, Stop, WRITTEN, Walker};
+use crate::error::Raised;
+use crate::fast::{Obj, Own, TypePtr};
+use ferropickle_core::limits::FRAME_TARGET_BYTES;
+use ferropickle_core::memo::Found;
+use ferropickle_core::opcode::Op;
+use pyo3::ffi;
+
+unsafe extern "C" {
+    // Include/picklebufobject.h; stable since 3.8.
+    static mut PyPickleBuffer_Type: ffi::PyTypeObject;
+    fn PyPickleBuffer_GetBuffer(obj: *mut ffi::PyObject) -> *const ffi::Py_buffer;
+}
+
+/// Whether a type is exactly PickleBuffer.
+pub(super) fn is_pickle_buffer(ty: TypePtr) -> bool {
+    ty == &raw mut PyPickleBuffer_Type
+}
+
+/// A PickleBuffer's bytes and whether they are read-only.
+fn view<'a>(obj: Obj) -> Result<(&'a [u8], bool), Raised> {
+    // SAFETY: an exact PickleBuffer; null with an error set if it was released.
+    // The view stays as long as the object does.
+    unsafe {
+        let view = PyPickleBuffer_GetBuffer(obj.ptr());
+        if view.is_null() {
+            return Err(Raised::set());
+        }
+        let contiguous = ffi::PyBuffer_IsContiguous(view, b'A' as core::ffi::c_char) != 0;
+        if (*view).suboffsets.is_null() && contiguous {
+            let len = (*view).len as usize;
+            let data: &[u8] =
+                if len == 0 { &[] } else { core::slice::from_raw_parts((*view).buf.cast(), len) };
+            return Ok((data, (*view).readonly != 0));
+        }
+    }
+    let text = "PickleBuffer can not be pickled when pointing to a non-contiguous buffer";
+    Err(Raised::pickling(text))
+}
+
+impl Walker {
+    #[cold]
+    pub(super) fn save_buffer(&mut self, obj: Obj) -> Flow {
+        if self.options.proto < 5 {
+            let text = "PickleBuffer can only be pickled with protocol >= 5";
+            return Err(Raised::pickling(text).into());
+        }
+        let (data, read_only) = view(obj)?;
+        if let Some(callback) = self.hooks.buffer_callback.clone() {
+            let keep = obj.own();
+            self.leave_pure()?;
+            let answer = match self.hooks.replayed_buffer() {
+                Some(in_band) => in_band,
+                None => {
+                    let answer = callback.call(&[keep.obj()])?;
+                    // SAFETY: a live object; -1 with an error set.
+                    let in_band = match unsafe { ffi::PyObject_IsTrue(answer.ptr()) } {
+                        0 => false,
+                        1 => true,
+                        _ => return Err(Raised::set().into()),
+                    };
+                    self.hooks.record_buffer(in_band);
+                    in_band
+                }
+            };
+            if !answer {
+                self.op(Op::NextBuffer);
+                if read_only {
+                    self.op(Op::ReadonlyBuffer);
+                }
+                return WRITTEN;
+            }
+            // The callback may have released the buffer.
+            let (data, read_only) = view(keep.obj())?;
+            return self.write_buffer(keep.obj(), data, read_only);
+        }
+        self.write_buffer(obj, data, read_only)
+    }
+
+    /// In band: as bytes or bytearray, memoized under the buffer itself.
+    fn write_buffer(&mut self, obj: Obj, data: &[u8], read_only: bool) -> Flow {
+        if !self.options.fast
+            && let Found::Yes(entry) = self.memo.find(obj.addr())
+        {
+            let index = entry.as_index().ok_or(Stop::Restart)?;
+            self.enc.get(index);
+            return WRITTEN;
+        }
+        if !read_only {
+            self.enc.bytearray(data);
+        } else if data.len() >= FRAME_TARGET_BYTES
+            && self.sink.streams_now(self.pure, self.replay.recording)
+        {
+            // SAFETY: pointer and length of a live view.
+            let bytes = unsafe {
+                Own::from_new(ffi::PyBytes_FromStringAndSize(
+                    data.as_ptr().cast(),
+                    data.len() as isize,
+                ))?
+            };
+            self.write_bytes(bytes.obj())?;
+        } else {
+            self.enc.bytes(data)?;
+        }
+        self.memoize(obj);
+        WRITTEN
+    }
+}

@@ -1,0 +1,367 @@
+//! Classes and functions by name.
+//!
+//! A name is resolved without running code wherever that can be done (the
+//! module is loaded, the path leads through module dicts and classes), so that
+//! a class in a graph does not end the pure state.
+
+use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
+use crate::error::{Raised, display, repr};
+use crate::fast::{self, Obj, Own};
+use crate::types;
+use ferropickle_core::memo::Found;
+use ferropickle_core::opcode::Op;
+use pyo3::ffi;
+
+/// A name that was found to lead to the object.
+struct Resolved {
+    module: Own,
+    qualname: Own,
+    /// The object that holds the last part of the name, if it is no module.
+    parent: Option<Own>,
+}
+
+impl Walker {
+    /// A class: the types of three singletons by a call, others by name.
+    pub(super) fn save_class(&mut self, obj: Obj) -> Flow {
+        // SAFETY: reads the addresses of singletons.
+        let singletons = unsafe { [ffi::Py_None(), ffi::Py_Ellipsis(), ffi::Py_NotImplemented()] };
+        for singleton in singletons {
+            // SAFETY: singletons are alive.
+            let singleton = unsafe { Obj::new(singleton) };
+            if singleton.ty_obj() == obj {
+                if self.global_met(obj)? {
+                    return WRITTEN;
+                }
+                let args = fast::new_tuple(&[singleton])?;
+                let value = fast::new_tuple(&[obj.ty_obj(), args.obj()])?;
+                self.begin_reduce(value, Some(obj))?;
+                return PUSHED;
+            }
+        }
+        self.save_global_once(obj, None)
+    }
+
+    fn global_met(&mut self, obj: Obj) -> Result<bool, Stop> {
+        if self.options.fast {
+            return Ok(false);
+        }
+        match self.memo.find(obj.addr()) {
+            Found::No(_) => Ok(false),
+            Found::Yes(entry) => {
+                let index = entry.as_index().ok_or(Stop::Restart)?;
+                self.enc.get(index);
+                Ok(true)
+            }
+        }
+    }
+
+    /// By name, or a GET.
+    pub(super) fn save_global_once(&mut self, obj: Obj, name: Option<Obj>) -> Flow {
+        if self.global_met(obj)? {
+            return WRITTEN;
+        }
+        self.save_global(obj, name)
+    }
+
+    /// By name: `name` is the qualified name if a reducer gave one.
+    pub(super) fn save_global(&mut self, obj: Obj, name: Option<Obj>) -> Flow {
+        let resolved = match self.resolve_pure(obj, name)? {
+            Some(resolved) => resolved,
+            None => {
+                self.leave_pure()?;
+                self.resolve(obj, name)?
+            }
+        };
+        self.write_global(obj, resolved)
+    }
+
+    /// Writes the class of a plan that was verified in this dump.
+    #[inline(always)]
+    pub(super) fn save_plan_class(&mut self, number: u32) -> Result<(), Stop> {
+        let plan = &self.types.plans[number as usize];
+        // SAFETY: an instance of the type is being written, so it is alive.
+        #[allow(unsafe_code, reason = "a plan's type is alive while an instance is walked")]
+        let class = unsafe { Obj::new(plan.ty.cast()) };
+        if !self.options.fast
+            && let Found::Yes(entry) = self.memo.find(class.addr())
+        {
+            let index = entry.as_index().ok_or(Stop::Restart)?;
+            self.enc.get(index);
+            return Ok(());
+        }
+        self.save_plan_class_cold(number, class)
+    }
+
+    #[cold]
+    fn save_plan_class_cold(&mut self, number: u32, class: Obj) -> Result<(), Stop> {
+        let plan = &self.types.plans[number as usize];
+        let (Some(module), Some(qualname)) = (plan.module.clone(), plan.qualname.clone()) else {
+            unreachable!("a plan of a known kind has names")
+        };
+        let Some(resolved) = resolved_without_code(class, module, qualname) else {
+            // It was verified, so code has changed it since.
+            return Err(Stop::Restart);
+        };
+        self.write_global(class, resolved)?;
+        Ok(())
+    }
+
+    /// Resolves without running code; `None` if that cannot be done.
+    fn resolve_pure(&mut self, obj: Obj, name: Option<Obj>) -> Result<Option<Resolved>, Stop> {
+        let names = types::get();
+        let plain = fast::is_type(obj.ty())
+            || fast::is_function(obj.ty())
+            || obj.ty() == &raw mut ffi::PyCFunction_Type;
+        if !plain {
+            return Ok(None);
+        }
+        let qualname = match name {
+            Some(name) => name.own(),
+            None => obj.getattr(names.qualname.obj())?,
+        };
+        let Some(module) = obj.getattr_opt(names.module.obj())? else { return Ok(None) };
+        if !fast::is_str(qualname.ty()) || !fast::is_str(module.ty()) {
+            return Ok(None);
+        }
+        Ok(resolved_without_code(obj, module, qualname))
+    }
+
+    /// Resolves as stock does, importing the module if need be.
+    fn resolve(&mut self, obj: Obj, name: Option<Obj>) -> Result<Resolved, Stop> {
+        let names = types::get();
+        let qualname = match name {
+            Some(name) => name.own(),
+            None => match obj.getattr_opt(names.qualname.obj())? {
+                Some(found) => found,
+                None => obj.getattr(names.name.obj())?,
+            },
+        };
+        let path = split(&display(qualname.obj()));
+        let module_name = which_module(obj, &path)?;
+        let module = match types::import(module_name.obj()) {
+            Ok(module) => module,
+            Err(raised) => {
+                raised.discard();
+                let text = format!(
+                    "Can't pickle {}: import of module {} failed",
+                    repr(obj),
+                    repr(module_name.obj())
+                );
+                return Err(Raised::pickling(&text).into());
+            }
+        };
+        // An import gives the top package; the module itself is in sys.modules.
+        let module = types::loaded_module(module_name.obj()).map_or(module, Obj::own);
+        let Some((found, parent)) = deep_attribute(module.obj(), &path)? else {
+            let text = format!(
+                "Can't pickle {}: attribute lookup {} on {} failed",
+                repr(obj),
+                display(qualname.obj()),
+                display(module_name.obj())
+            );
+            return Err(Raised::pickling(&text).into());
+        };
+        if found.obj() != obj {
+            let text = format!(
+                "Can't pickle {}: it's not the same object as {}.{}",
+                repr(obj),
+                display(module_name.obj()),
+                display(qualname.obj())
+            );
+            return Err(Raised::pickling(&text).into());
+        }
+        let parent = (parent.obj() != module.obj()).then_some(parent);
+        Ok(Resolved { module: module_name, qualname, parent })
+    }
+
+    fn write_global(&mut self, obj: Obj, resolved: Resolved) -> Flow {
+        let Resolved { module, qualname, parent } = resolved;
+        if self.options.proto >= 2
+            && let Some(code) = extension_code(module.obj(), qualname.obj())?
+        {
+            self.enc.extension(code);
+            return WRITTEN;
+        }
+        if self.options.proto >= 4 {
+            self.save_name(&module)?;
+            self.save_name(&qualname)?;
+            self.op(Op::StackGlobal);
+            self.memoize(obj);
+            return WRITTEN;
+        }
+        if let Some(parent) = parent {
+            // Before protocol 4 a name has no dots: getattr(parent, last).
+            let last = split(&display(qualname.obj())).pop().unwrap_or_default();
+            let last = fast::new_str(&last)?;
+            let args = fast::new_tuple(&[parent.obj(), last.obj()])?;
+            let value = fast::new_tuple(&[types::get().getattr_function.obj(), args.obj()])?;
+            self.begin_reduce(value, Some(obj))?;
+            return PUSHED;
+        }
+        // A path that leads back to the module is the name of its last part.
+        let last = split(&display(qualname.obj())).pop().unwrap_or_default();
+        let (mut module, mut name) = (module, fast::new_str(&last)?);
+        if self.options.fix_imports && self.options.proto < 3 {
+            (module, name) = python2_name(module, name)?;
+        }
+        for part in [&module, &name] {
+            let mut scratch = Vec::new();
+            let text = fast::text::utf8(part.obj(), &mut scratch);
+            if self.options.proto < 3 && !text.is_ascii() {
+                let text = format!(
+                    "can't pickle global identifier '{}.{}' using pickle protocol {}",
+                    display(module.obj()),
+                    display(name.obj()),
+                    self.options.proto
+                );
+                return Err(Raised::pickling(&text).into());
+            }
+        }
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        let module_text = fast::text::utf8(module.obj(), &mut a);
+        let name_text = fast::text::utf8(name.obj(), &mut b);
+        self.enc.global(module_text, name_text);
+        self.memoize(obj);
+        WRITTEN
+    }
+
+    /// A module's or class's name as a str of the stream. Pinned: the name may
+    /// be a temporary, and its memo entry must not outlive it.
+    fn save_name(&mut self, name: &Own) -> Result<(), Stop> {
+        if self.hooks.has_persistent_id {
+            self.save(name.obj())?;
+        } else {
+            self.save_str(name.obj())?;
+        }
+        self.pin(name.clone());
+        Ok(())
+    }
+}
+
+fn split(qualname: &str) -> Vec<String> {
+    qualname.split('.').map(str::to_owned).collect()
+}
+
+/// Follows a qualified name through module dicts and classes, running no code.
+/// `None` if the way leads elsewhere or not to the object.
+fn resolved_without_code(obj: Obj, module_name: Own, qualname: Own) -> Option<Resolved> {
+    let module = types::loaded_module(module_name.obj())?;
+    if !fast::is_module(module.ty()) {
+        return None;
+    }
+    // SAFETY: a module has a dict, borrowed.
+    let dict = unsafe { Obj::borrowed(ffi::PyModule_GetDict(module.ptr())) }?;
+    // The common case first: a name without dots.
+    if let Some(found) = fast::dict_get(dict, qualname.obj()) {
+        return (found == obj).then_some(Resolved { module: module_name, qualname, parent: None });
+    }
+    let mut scratch = Vec::new();
+    let text = core::str::from_utf8(fast::text::utf8(qualname.obj(), &mut scratch)).ok()?;
+    let mut parts = text.split('.');
+    let first = fast::new_str(parts.next()?).ok()?;
+    let mut found = fast::dict_get(dict, first.obj())?;
+    let mut parent = None;
+    for part in parts {
+        if part == "<locals>" || !fast::is_type(found.ty()) {
+            return None;
+        }
+        let name = fast::text::interned(fast::new_str(part).ok()?);
+        parent = Some(found.own());
+        found = fast::type_lookup(found.ptr().cast(), name.obj())?;
+        // Anything but a class might be bound when it is looked up.
+        if !fast::is_type(found.ty()) {
+            return None;
+        }
+    }
+    (found == obj).then_some(Resolved { module: module_name, qualname, parent })
+}
+
+/// The module that an object says it is from, else the first loaded one that
+/// has it under its name, else `__main__` (`whichmodule` in `_pickle.c`).
+fn which_module(obj: Obj, path: &[String]) -> Result<Own, Raised> {
+    let names = types::get();
+    if let Some(module) = obj.getattr_opt(names.module.obj())?
+        && !module.is_none()
+    {
+        return Ok(module);
+    }
+    // SAFETY: the GIL is held; a borrowed reference.
+    let Some(modules) = (unsafe { Obj::borrowed(ffi::PyImport_GetModuleDict()) }) else {
+        return Ok(names.main.clone());
+    };
+    // A copy: attributes of lazy modules may import others.
+    // SAFETY: a live mapping; a new reference or null with an error set.
+    let modules = unsafe { Own::from_new(ffi::PyMapping_Items(modules.ptr()))? };
+    for i in 0..fast::list_len(modules.obj()) {
+        let pair = fast::list_get(modules.obj(), i);
+        let (name, module) = (fast::tuple_get(pair, 0), fast::tuple_get(pair, 1));
+        let is_main =
+            fast::is_str(name.ty()) && fast::text::utf8(name, &mut Vec::new()) == b"__main__";
+        if is_main || module.is_none() || !fast::is_str(name.ty()) {
+            continue;
+        }
+        match deep_attribute(module, path) {
+            Ok(Some((found, _))) if found.obj() == obj => return Ok(name.own()),
+            Ok(_) => {}
+            Err(raised) => raised.discard(),
+        }
+    }
+    Ok(names.main.clone())
+}
+
+/// The attribute at the end of a path, and the object that has it.
+fn deep_attribute(from: Obj, path: &[String]) -> Result<Option<(Own, Own)>, Raised> {
+    let mut parent = from.own();
+    let mut found = from.own();
+    for part in path {
+        if part == "<locals>" {
+            return Ok(None);
+        }
+        let name = fast::new_str(part)?;
+        let Some(next) = found.getattr_opt(name.obj())? else { return Ok(None) };
+        parent = core::mem::replace(&mut found, next);
+    }
+    Ok(Some((found, parent)))
+}
+
+/// The code of `copyreg`'s extension registry, if the name is in it.
+fn extension_code(module: Obj, name: Obj) -> Result<Option<u32>, Raised> {
+    let registry = types::get().extension_registry.obj();
+    if fast::dict_len(registry) == 0 {
+        return Ok(None);
+    }
+    let key = fast::new_tuple(&[module, name])?;
+    let Some(code) = fast::dict_get(registry, key.obj()) else { return Ok(None) };
+    if !fast::is_int(code.ty()) {
+        let text = format!("Can't pickle: extension code {} isn't an integer", repr(code));
+        return Err(Raised::pickling(&text));
+    }
+    match fast::long::as_i64(code) {
+        Some(code @ 1..=0x7fff_ffff) => Ok(Some(code as u32)),
+        _ => {
+            let text = format!("Can't pickle: extension code {} is out of range", repr(code));
+            Err(Raised::new(fast::Exc::RuntimeError, &text))
+        }
+    }
+}
+
+/// The name that Python 2 has for a global of Python 3.
+fn python2_name(module: Own, name: Own) -> Result<(Own, Own), Raised> {
+    let names = types::get();
+    let key = fast::new_tuple(&[module.obj(), name.obj()])?;
+    if let Some(pair) = fast::dict_get(names.name_mapping_3to2.obj(), key.obj())
+        && fast::is_tuple(pair.ty())
+        && fast::tuple_len(pair) == 2
+    {
+        return Ok((fast::tuple_get(pair, 0).own(), fast::tuple_get(pair, 1).own()));
+    }
+    match fast::dict_get(names.import_mapping_3to2.obj(), module.obj()) {
+        Some(old) => Ok((old.own(), name)),
+        None => Ok((module, name)),
+    }
+}
+
+/// Whether the names of a plan still lead to its class, found without code.
+pub(super) fn leads_to(class: Obj, module: &Own, qualname: &Own) -> bool {
+    resolved_without_code(class, module.clone(), qualname.clone()).is_some()
+}

@@ -1,0 +1,232 @@
+//! Types whose reduction is known: written without calling it.
+//!
+//! Each gives the opcodes that the type's own `__reduce_ex__` would lead to.
+//! `classify.rs` says when a type is what it was when this was written.
+
+use super::frame::{Frame, Late, TupleEnd};
+use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
+use crate::classify::{self, Kind};
+use crate::error::Raised;
+use crate::fast::{self, Obj, instance};
+use crate::types;
+use ferropickle_core::memo::{Entry, Found};
+use ferropickle_core::opcode::Op;
+use pyo3::ffi;
+
+impl Walker {
+    pub(super) fn save_known(&mut self, obj: Obj, number: u32, kind: Kind) -> Flow {
+        match kind {
+            Kind::Instance => return self.save_instance(obj, number),
+            Kind::CReduce => return self.save_c_reduced(obj),
+            Kind::NamedTuple => return self.save_named_tuple(obj, number),
+            // Before protocol 3 their state is a str, for Python 2.
+            _ if self.options.proto < 3 => return self.save_foreign(obj),
+            _ => {}
+        }
+        // Leaves: no object of theirs can lead back to them.
+        let memoize = !(self.pure && obj.refcnt() == 1) && !self.options.fast;
+        if memoize && let Found::Yes(entry) = self.memo.find(obj.addr()) {
+            let index = entry.as_index().ok_or(Stop::Restart)?;
+            self.enc.get(index);
+            return WRITTEN;
+        }
+        match kind {
+            Kind::Date => self.write_date(obj, number)?,
+            Kind::TimeDelta => self.write_timedelta(obj, number)?,
+            Kind::Time | Kind::DateTime => return self.save_time(obj, number, kind, memoize),
+            Kind::Uuid => self.write_uuid(obj, number)?,
+            Kind::Enum => return self.save_enum(obj, number),
+            Kind::Path => self.write_path(obj, number)?,
+            Kind::Foreign | Kind::Instance | Kind::CReduce | Kind::NamedTuple => {
+                return self.save_foreign(obj);
+            }
+        }
+        if memoize {
+            self.memoize(obj);
+        }
+        WRITTEN
+    }
+
+    fn write_date(&mut self, obj: Obj, number: u32) -> Result<(), Stop> {
+        // SAFETY: an exact date by the plan.
+        let data = unsafe { (*obj.ptr().cast::<ffi::PyDateTime_Date>()).data };
+        self.save_plan_class(number)?;
+        self.enc.bytes(&data)?;
+        self.op(Op::Tuple1);
+        self.op(Op::Reduce);
+        Ok(())
+    }
+
+    fn write_timedelta(&mut self, obj: Obj, number: u32) -> Result<(), Stop> {
+        self.save_plan_class(number)?;
+        // SAFETY: an exact timedelta by the plan.
+        let parts = unsafe {
+            let delta = &*obj.ptr().cast::<ffi::PyDateTime_Delta>();
+            [delta.days, delta.seconds, delta.microseconds]
+        };
+        parts.into_iter().for_each(|part| self.enc.int(part.into()));
+        self.op(Op::Tuple3);
+        self.op(Op::Reduce);
+        Ok(())
+    }
+
+    /// A time or datetime: its bytes, `fold` in the top bit of the hour or of
+    /// the month (`datetime_getstate` in `Modules/_datetimemodule.c`), and its
+    /// time zone if it has one.
+    fn save_time(&mut self, obj: Obj, number: u32, kind: Kind, memoize: bool) -> Flow {
+        let mut buffer = [0u8; 10];
+        // SAFETY: an exact time or datetime by the plan; the zone's field
+        // exists if the object says so, and then holds a reference.
+        let (len, zone) = unsafe {
+            if kind == Kind::Time {
+                let time = obj.ptr().cast::<ffi::PyDateTime_Time>();
+                buffer[..6].copy_from_slice(&(*time).data);
+                buffer[0] |= if (*time).fold != 0 { 0x80 } else { 0 };
+                let zone =
+                    if (*time).hastzinfo != 0 { Obj::borrowed((*time).tzinfo) } else { None };
+                (6, zone)
+            } else {
+                let time = obj.ptr().cast::<ffi::PyDateTime_DateTime>();
+                buffer.copy_from_slice(&(*time).data);
+                buffer[2] |= if (*time).fold != 0 { 0x80 } else { 0 };
+                let zone =
+                    if (*time).hastzinfo != 0 { Obj::borrowed((*time).tzinfo) } else { None };
+                (10, zone)
+            }
+        };
+        let fold_fits = self.options.proto > 3 || buffer[0] & buffer[2] & 0x80 == 0;
+        if !fold_fits {
+            return self.save_foreign(obj);
+        }
+        self.save_plan_class(number)?;
+        self.enc.bytes(&buffer[..len])?;
+        let Some(zone) = zone.filter(|zone| !zone.is_none()) else {
+            self.op(Op::Tuple1);
+            self.op(Op::Reduce);
+            if memoize {
+                self.memoize(obj);
+            }
+            return WRITTEN;
+        };
+        self.push(Frame::Then {
+            keep: zone,
+            ops: [Some(Op::Tuple2), Some(Op::Reduce), None],
+            memoize: memoize.then_some(obj),
+            label: ".tzinfo",
+        });
+        self.save(zone)?;
+        PUSHED
+    }
+
+    /// `UUID`: no arguments, state `{'int': n}` and, if it is known, whether it
+    /// was made safely.
+    fn write_uuid(&mut self, obj: Obj, number: u32) -> Result<(), Stop> {
+        let Some((int_at, safe_at)) = classify::uuid_slots(obj.ty()) else {
+            return Err(Stop::Restart);
+        };
+        let (Some(int), Some(safe)) = (instance::slot(obj, int_at), instance::slot(obj, safe_at))
+        else {
+            let text = "'UUID' object has no attribute 'int'";
+            return Err(Raised::new(fast::Exc::AttributeError, text).into());
+        };
+        let names = types::get();
+        // SafeUUID members are enum members: their value is in their dict.
+        let state = instance::dict(safe)?;
+        let safe_value = fast::dict_get(state.obj(), names.value_slot.obj());
+        self.save_plan_class(number)?;
+        self.op(Op::EmptyTuple);
+        self.op(Op::Newobj);
+        self.op(Op::EmptyDict);
+        self.op(Op::Mark);
+        self.save_key_str(names.int.obj())?;
+        self.save_int(int)?;
+        // `SafeUUID.unknown` has the value None and is left out.
+        if let Some(value) = safe_value.filter(|value| fast::is_int(value.ty())) {
+            self.save_key_str(names.is_safe.obj())?;
+            self.save_int(value)?;
+        }
+        self.op(Op::Setitems);
+        self.op(Op::Build);
+        Ok(())
+    }
+
+    /// An enum member: the class called with the value.
+    fn save_enum(&mut self, obj: Obj, number: u32) -> Flow {
+        // A member is known to its class, whatever its references.
+        if !self.options.fast
+            && let Found::Yes(entry) = self.memo.find(obj.addr())
+        {
+            let index = entry.as_index().ok_or(Stop::Restart)?;
+            self.enc.get(index);
+            return WRITTEN;
+        }
+        let names = types::get();
+        let state = instance::dict(obj)?;
+        let Some(value) = fast::dict_get(state.obj(), names.value_slot.obj()) else {
+            return self.save_foreign(obj);
+        };
+        if !self.options.fast && self.pure {
+            self.memo.set(obj.addr(), Entry::IN_PROGRESS);
+        }
+        self.save_plan_class(number)?;
+        self.push(Frame::Then {
+            keep: value,
+            ops: [Some(Op::Tuple1), Some(Op::Reduce), None],
+            memoize: Some(obj),
+            label: ".value",
+        });
+        self.save(value)?;
+        PUSHED
+    }
+
+    fn write_path(&mut self, obj: Obj, number: u32) -> Result<(), Stop> {
+        let parts = classify::path_parts(obj.ty()).and_then(|at| instance::slot(obj, at));
+        let Some(parts) = parts.filter(|parts| fast::is_list(parts.ty())) else {
+            return Err(Stop::Restart);
+        };
+        self.save_plan_class(number)?;
+        let len = fast::list_len(parts);
+        if len == 0 {
+            self.op(Op::EmptyTuple);
+        } else {
+            if len > 3 {
+                self.op(Op::Mark);
+            }
+            for i in 0..len {
+                // Parts are interned strs: they repeat from path to path.
+                let part = fast::list_get(parts, i);
+                if !fast::is_str(part.ty()) {
+                    return Err(Stop::Restart);
+                }
+                self.save_str(part)?;
+            }
+            self.op(match len {
+                1 => Op::Tuple1,
+                2 => Op::Tuple2,
+                3 => Op::Tuple3,
+                _ => Op::Tuple,
+            });
+        }
+        self.op(Op::Reduce);
+        Ok(())
+    }
+
+    fn save_named_tuple(&mut self, obj: Obj, number: u32) -> Flow {
+        let Some(late) = self.enter_late(obj)? else { return WRITTEN };
+        self.save_plan_class(number)?;
+        let len = fast::tuple_len(obj);
+        if len == 0 {
+            self.op(Op::EmptyTuple);
+            self.op(Op::Newobj);
+            if late == Late::After {
+                self.memoize(obj);
+            }
+            return WRITTEN;
+        }
+        if len > 3 {
+            self.op(Op::Mark);
+        }
+        self.push(Frame::Tuple { obj, next: 0, late, end: TupleEnd::NewObj });
+        PUSHED
+    }
+}

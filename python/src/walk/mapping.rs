@@ -1,0 +1,259 @@
+//! Dicts, and pairs of iterators.
+
+use super::frame::{Batch, Frame, IterState};
+use super::{Enter, Flow, PUSHED, Stop, WRITTEN, Walker};
+use crate::error::Raised;
+use crate::fast::{self, Exc, Obj};
+use ferropickle_core::limits::BATCH_ITEMS;
+use ferropickle_core::opcode::Op;
+
+impl Walker {
+    #[inline(always)]
+    pub(super) fn save_dict(&mut self, obj: Obj) -> Flow {
+        let entered = self.enter(obj)?;
+        if let Enter::Met = entered {
+            return WRITTEN;
+        }
+        self.write_empty_dict();
+        if let Enter::Memo(vacant) = entered {
+            self.memoize_at(vacant, obj);
+        }
+        if fast::dict_len(obj) == 0 {
+            return WRITTEN;
+        }
+        self.push_dict(obj, false);
+        PUSHED
+    }
+
+    #[inline(always)]
+    pub(super) fn write_empty_dict(&mut self) {
+        if self.enc.binary() {
+            self.op(Op::EmptyDict);
+        } else {
+            self.op(Op::Mark);
+            self.op(Op::Dict);
+        }
+    }
+
+    /// Pushes the frame of a dict that is not empty; with `build` a BUILD
+    /// follows it.
+    #[inline(always)]
+    pub(super) fn push_dict(&mut self, obj: Obj, build: bool) {
+        let size = fast::dict_len(obj);
+        let batch = self.batch(size);
+        if batch == Batch::Marked {
+            self.op(Op::Mark);
+        }
+        self.push(Frame::Dict { obj, pos: 0, at: 0, size, in_batch: 0, batch, value: None, build });
+    }
+
+    pub(super) fn step_dict(&mut self) -> Result<(), Stop> {
+        let depth = self.frames.len() - 1;
+        let Frame::Dict { obj, mut pos, size, mut in_batch, batch, value, build, .. } =
+            self.frames[depth]
+        else {
+            unreachable!("the caller looked at the frame")
+        };
+        // Back from a key: its value is due. Back from a value: the opcode is.
+        if let Some(value) = value {
+            if self.save_value(depth, value)? {
+                return Ok(());
+            }
+            self.after_value(batch, obj, size)?;
+        } else if pos > 0 {
+            self.after_value(batch, obj, size)?;
+        }
+        loop {
+            self.boundary()?;
+            let at = pos;
+            let Some((key, value)) = fast::dict_next(obj, &mut pos) else { break };
+            if batch == Batch::Marked {
+                if in_batch == BATCH_ITEMS {
+                    self.op(Op::Setitems);
+                    self.op(Op::Mark);
+                    in_batch = 0;
+                }
+                in_batch += 1;
+            } else if batch == Batch::Single && at > 0 && in_batch > 0 {
+                break;
+            } else {
+                in_batch += 1;
+            }
+            let Frame::Dict { pos: p, at: a, in_batch: b, .. } = &mut self.frames[depth] else {
+                unreachable!("the frame at this depth is the dict's")
+            };
+            *p = pos;
+            *a = at;
+            *b = in_batch;
+            if fast::is_str(key.ty()) && !self.hooks.has_persistent_id {
+                if build && self.overrides_reduction(key) {
+                    return Err(Stop::Restart);
+                }
+                self.save_key_str(key)?;
+            } else {
+                self.set_value(depth, Some(value));
+                if self.save(key)? {
+                    return Ok(());
+                }
+                self.set_value(depth, None);
+            }
+            if self.save(value)? {
+                return Ok(());
+            }
+            self.after_value(batch, obj, size)?;
+        }
+        if batch == Batch::Marked {
+            self.op(Op::Setitems);
+        }
+        if build {
+            self.op(Op::Build);
+        }
+        self.pop();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn after_value(&mut self, batch: Batch, obj: Obj, size: isize) -> Result<(), Stop> {
+        if batch != Batch::Marked {
+            self.op(Op::Setitem);
+        }
+        if !self.pure && fast::dict_len(obj) != size {
+            let text = "dictionary changed size during iteration";
+            return Err(Raised::new(Exc::RuntimeError, text).into());
+        }
+        Ok(())
+    }
+
+    /// Writes the value that was put aside while its key was written.
+    fn save_value(&mut self, depth: usize, value: Obj) -> Flow {
+        // Held over the change of the frame's field: the frame's reference is
+        // given up by it.
+        let keep = value.own();
+        self.set_value(depth, None);
+        let pushed = self.save(value);
+        drop(keep);
+        pushed
+    }
+
+    fn set_value(&mut self, depth: usize, new: Option<Obj>) {
+        let pure = self.pure;
+        if let Some(Frame::Dict { value, .. }) = self.frames.get_mut(depth) {
+            if !pure && let Some(new) = new {
+                new.incref();
+            }
+            let old = core::mem::replace(value, new);
+            if !pure && let Some(old) = old {
+                old.decref();
+            }
+        }
+    }
+
+    /// Sets the pairs that an iterator gives in the object written last.
+    pub(super) fn push_pairs(&mut self, iter: Obj) {
+        let batch = if self.enc.binary() { Batch::Marked } else { Batch::Each };
+        self.push(Frame::Pairs {
+            iter,
+            ahead: None,
+            pair: None,
+            in_batch: 0,
+            batch,
+            state: IterState::Begin,
+        });
+    }
+
+    /// As `batch_dict` in `Modules/_pickle.c`.
+    pub(super) fn step_pairs(&mut self) -> Result<(), Stop> {
+        let depth = self.frames.len() - 1;
+        let Frame::Pairs { iter, ahead, pair, in_batch, batch, state } = self.frames[depth] else {
+            unreachable!("the caller looked at the frame")
+        };
+        if state == IterState::Value {
+            let Some(pair) = pair else { unreachable!("a key was written, so there is a pair") };
+            if let Frame::Pairs { state, .. } = &mut self.frames[depth] {
+                *state = IterState::After;
+            }
+            self.save(fast::tuple_get(pair, 1))?;
+            return Ok(());
+        }
+        self.boundary()?;
+        let (next, following, in_batch, batch) = match (state, batch) {
+            (IterState::Begin, _) => {
+                let Some(first) = self.next_pair(iter)? else {
+                    self.pop();
+                    return Ok(());
+                };
+                if batch == Batch::Each {
+                    (first, None, 1, batch)
+                } else {
+                    match self.next_pair(iter)? {
+                        None => (first, None, 1, Batch::Single),
+                        second => {
+                            self.op(Op::Mark);
+                            (first, second, 1, Batch::Marked)
+                        }
+                    }
+                }
+            }
+            (_, Batch::Each) => {
+                self.op(Op::Setitem);
+                let Some(next) = self.next_pair(iter)? else {
+                    self.pop();
+                    return Ok(());
+                };
+                (next, None, 1, batch)
+            }
+            (_, Batch::Single) => {
+                self.op(Op::Setitem);
+                self.pop();
+                return Ok(());
+            }
+            (_, Batch::Marked) => match ahead {
+                None => {
+                    self.op(Op::Setitems);
+                    if in_batch < BATCH_ITEMS {
+                        self.pop();
+                    } else if let Frame::Pairs { state, in_batch, .. } = &mut self.frames[depth] {
+                        *state = IterState::Begin;
+                        *in_batch = 0;
+                    }
+                    return Ok(());
+                }
+                Some(next) => {
+                    let next = next.own();
+                    let following =
+                        if in_batch + 1 == BATCH_ITEMS { None } else { self.next_pair(iter)? };
+                    (next, following, in_batch + 1, batch)
+                }
+            },
+        };
+        self.set_ahead(depth, following);
+        let key = fast::tuple_get(next.obj(), 0);
+        let pure = self.pure;
+        let kept = next.obj();
+        if pure {
+            self.pin(next);
+        } else {
+            let _ = next.into_ptr();
+        }
+        if let Frame::Pairs { pair, in_batch: b, batch: how, state, .. } = &mut self.frames[depth] {
+            let old = core::mem::replace(pair, Some(kept));
+            *b = in_batch;
+            *how = batch;
+            *state = IterState::Value;
+            if !pure && let Some(old) = old {
+                old.decref();
+            }
+        }
+        self.save(key)?;
+        Ok(())
+    }
+
+    fn next_pair(&mut self, iter: Obj) -> Result<Option<fast::Own>, Raised> {
+        let Some(pair) = fast::iter_next(iter)? else { return Ok(None) };
+        if !fast::is_tuple(pair.ty()) || fast::tuple_len(pair.obj()) != 2 {
+            let text = "dict items iterator must return 2-tuples";
+            return Err(Raised::new(Exc::TypeError, text));
+        }
+        Ok(Some(pair))
+    }
+}

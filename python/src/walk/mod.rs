@@ -1,0 +1,534 @@
+//! The walker: visits objects, keeps identity, calls the encoder.
+//!
+//! It has its own stack ([`frame::Frame`]), so depth is bounded by memory.
+//!
+//! # States, and who holds references
+//!
+//! * **Pure**: no Python code has run and none can (the GIL is held, the
+//!   collector is off, nothing that runs code is called). Objects cannot die
+//!   or change, so frames and memo hold borrowed references, and a container
+//!   with one reference needs no memo entry: it can be met once only, by the
+//!   one edge that holds it. Such containers are logged in `elided`.
+//!   Tuples and frozensets get their entry after their items; one with several
+//!   references is marked IN_PROGRESS meanwhile, and meeting the mark restarts
+//!   in Full. The root is never elided: its references say nothing.
+//! * **Foreign**: Python code has run. Frames, memo and pins own references
+//!   ([`Walker::leave_pure`] takes them all at once), everything is memoized
+//!   from here on, and the elided containers are in the memo as ELIDED: meeting
+//!   one means that user code produced an edge that did not exist, and restarts
+//!   in Full. Results of reducers are kept, so that none is called twice.
+//! * **Full**: everything is memoized, as stock does. The state of `Pickler`
+//!   objects (their memo outlives the dump) and after a restart.
+//!
+//! Strings and bytes with one reference are left out of the memo in every
+//! state but a Pickler's: they are immutable, only `is` could tell.
+
+pub mod buffer;
+pub mod frame;
+pub mod global;
+pub mod instance;
+pub mod known;
+pub mod mapping;
+pub mod path;
+pub mod reduce;
+pub mod scalar;
+pub mod sequence;
+pub mod text;
+
+use crate::classify::TypeCache;
+use crate::error::{Raised, raise_encode};
+use crate::fast::storage::BytesStorage;
+use crate::fast::{self, Obj, Own};
+use crate::hooks::Hooks;
+use crate::sink::Sink;
+use ferropickle_core::Error;
+use ferropickle_core::encode::Encoder;
+use ferropickle_core::memo::{Entry, Found, Memo, Vacant};
+use frame::Frame;
+use std::collections::HashMap;
+
+/// Why a walk stopped before its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// An exception is set.
+    Raised(Raised),
+    /// Begin again in the Full state.
+    Restart,
+}
+
+impl From<Raised> for Stop {
+    fn from(raised: Raised) -> Self {
+        Stop::Raised(raised)
+    }
+}
+
+impl From<Error> for Stop {
+    #[cold]
+    fn from(error: Error) -> Self {
+        Stop::Raised(raise_encode(error))
+    }
+}
+
+/// Whether a frame was pushed for the object, or it is written already.
+pub type Flow = Result<bool, Stop>;
+/// The object is written.
+pub const WRITTEN: Flow = Ok(false);
+/// A frame was pushed that will write it.
+pub const PUSHED: Flow = Ok(true);
+
+/// How a container that is met enters the stream.
+pub enum Enter {
+    /// A GET was written.
+    Met,
+    /// Without memo entry.
+    Elided,
+    /// With one, at this free place.
+    Memo(Vacant),
+}
+
+/// How many containers may have been elided for a restart to be cheaper than
+/// entering them all into the memo.
+const CHEAP_RESTART: usize = 256;
+const KEY_CACHE: usize = 64;
+
+/// Memory that a thread keeps between dumps.
+pub struct WalkScratch {
+    pub memo: Memo,
+    pub frames: Vec<Frame>,
+    pub elided: Vec<Obj>,
+    pub pins: Vec<Obj>,
+    pub bytes: Vec<u8>,
+    pub text: Vec<u8>,
+    pub types: TypeCache,
+    pub dump_number: u64,
+}
+
+impl Default for WalkScratch {
+    fn default() -> Self {
+        WalkScratch {
+            memo: Memo::new(),
+            frames: Vec::new(),
+            elided: Vec::new(),
+            pins: Vec::new(),
+            bytes: Vec::new(),
+            text: Vec::new(),
+            types: TypeCache::default(),
+            dump_number: 1,
+        }
+    }
+}
+
+/// How a dump is to be done.
+#[derive(Clone, Copy)]
+pub struct Options {
+    pub proto: u8,
+    pub fix_imports: bool,
+    /// No memo at all (`Pickler.fast`).
+    pub fast: bool,
+    /// The memo outlives the dump: leave nothing out.
+    pub keep_memo: bool,
+    /// Begin in the Full state.
+    pub full: bool,
+}
+
+/// One dump.
+pub struct Walker {
+    pub enc: Encoder<BytesStorage>,
+    pub memo: Memo,
+    pub frames: Vec<Frame>,
+    pub pins: Vec<Obj>,
+    pub types: TypeCache,
+    pub hooks: Hooks,
+    pub sink: Sink,
+    pub options: Options,
+    /// Scratch for strings that are not ASCII.
+    pub text: Vec<u8>,
+    /// Identifies this dump, and what was verified in it.
+    pub stamp: u64,
+    pub pure: bool,
+    /// Strings with one reference go without memo entry.
+    elide_text: bool,
+    elided: Vec<Obj>,
+    /// Reduce results of the Foreign state, by object; see `reduce.rs`.
+    pub replay: Replay,
+    keys: [(usize, u32); KEY_CACHE],
+    since_signals: u32,
+}
+
+/// Results of reducers that a restart must not ask for again.
+#[derive(Default)]
+pub struct Replay {
+    /// Recording: a restart is possible.
+    pub recording: bool,
+    pub results: HashMap<(usize, reduce::Asked), Option<Own>>,
+}
+
+impl Walker {
+    /// A walker over scratch memory, which [`Walker::into_scratch`] gives back.
+    pub fn new(scratch: WalkScratch, options: Options, hooks: Hooks, sink: Sink) -> Walker {
+        // Streams of the first protocols are stock's to the byte: those who
+        // write them feed readers of other times.
+        let legacy = options.proto < 3;
+        let full =
+            options.full || options.keep_memo || options.fast || legacy || hooks.needs_full();
+        Walker {
+            enc: Encoder::new(BytesStorage::new(scratch.bytes), options.proto),
+            memo: scratch.memo,
+            frames: scratch.frames,
+            pins: scratch.pins,
+            types: scratch.types,
+            hooks,
+            sink,
+            options,
+            text: scratch.text,
+            stamp: scratch.dump_number,
+            pure: !full,
+            elide_text: !options.keep_memo && !legacy,
+            elided: scratch.elided,
+            replay: Replay::default(),
+            keys: [(0, 0); KEY_CACHE],
+            since_signals: 0,
+        }
+    }
+
+    /// Writes one whole stream. `root` must have a reference of its own for the
+    /// time of the call, besides the caller's.
+    pub fn dump(&mut self, root: Obj, first_index: u32) -> Result<(), Raised> {
+        self.enc.restart(first_index);
+        loop {
+            match self.attempt(root) {
+                Ok(()) => return Ok(()),
+                Err(Stop::Raised(raised)) => return Err(raised),
+                Err(Stop::Restart) => self.restart(),
+            }
+        }
+    }
+
+    fn attempt(&mut self, root: Obj) -> Result<(), Stop> {
+        self.enc.begin();
+        self.save(root)?;
+        self.run()?;
+        self.enc.finish()?;
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.drop_frames();
+        self.pure = false;
+        self.replay.recording = false;
+        self.memo.clear();
+        self.elided.clear();
+        self.keys = [(0, 0); KEY_CACHE];
+        self.stamp += 1;
+        self.sink.restart();
+        self.hooks.restart();
+        self.enc.restart(0);
+    }
+
+    fn run(&mut self) -> Result<(), Stop> {
+        while let Some(frame) = self.frames.last() {
+            match frame {
+                Frame::List { .. } => self.step_list()?,
+                Frame::Dict { .. } => self.step_dict()?,
+                Frame::Tuple { .. } => self.step_tuple()?,
+                Frame::Slots { .. } => self.step_slots()?,
+                Frame::Set { .. } => self.step_set()?,
+                Frame::Items { .. } => self.step_items()?,
+                Frame::Pairs { .. } => self.step_pairs()?,
+                Frame::Reduce { .. } => self.step_reduce()?,
+                Frame::Then { .. } => self.step_then()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an object, or pushes a frame that will.
+    #[inline(always)]
+    pub fn save(&mut self, obj: Obj) -> Flow {
+        if self.hooks.has_persistent_id
+            && let Some(pushed) = self.save_persistent(obj)?
+        {
+            return Ok(pushed);
+        }
+        self.save_plain(obj)
+    }
+
+    /// As [`Walker::save`], not asking for a persistent id.
+    #[inline(always)]
+    pub fn save_plain(&mut self, obj: Obj) -> Flow {
+        let ty = obj.ty();
+        if fast::is_str(ty) {
+            self.save_str(obj)
+        } else if fast::is_int(ty) {
+            self.save_int(obj)
+        } else if fast::is_float(ty) {
+            self.save_float(obj)
+        } else if fast::is_dict(ty) {
+            self.save_dict(obj)
+        } else if fast::is_list(ty) {
+            self.save_list(obj)
+        } else if fast::is_tuple(ty) {
+            self.save_tuple(obj)
+        } else if obj.is_none() {
+            self.enc.none();
+            WRITTEN
+        } else if fast::is_bool(ty) {
+            self.enc.bool(fast::is_true(obj));
+            WRITTEN
+        } else if fast::is_bytes(ty) {
+            self.save_bytes(obj)
+        } else {
+            self.save_other(obj)
+        }
+    }
+
+    // ---- memo -----------------------------------------------------------
+
+    /// Decides how a container enters the stream; writes the GET if it was met.
+    #[inline(always)]
+    pub fn enter(&mut self, obj: Obj) -> Result<Enter, Stop> {
+        if self.pure && obj.refcnt() == 1 {
+            self.elided.push(obj);
+            return Ok(Enter::Elided);
+        }
+        if self.options.fast {
+            return Ok(Enter::Elided);
+        }
+        match self.memo.find(obj.addr()) {
+            Found::No(vacant) => Ok(Enter::Memo(vacant)),
+            Found::Yes(entry) => self.met(entry),
+        }
+    }
+
+    #[inline(always)]
+    fn met(&mut self, entry: Entry) -> Result<Enter, Stop> {
+        match entry.as_index() {
+            Some(index) => {
+                self.enc.get(index);
+                Ok(Enter::Met)
+            }
+            None => Err(Stop::Restart),
+        }
+    }
+
+    /// Gives the object on top of the unpickler's stack a memo entry.
+    #[inline(always)]
+    pub fn memoize_at(&mut self, vacant: Vacant, obj: Obj) {
+        let index = self.enc.memoize();
+        self.memo.insert_at(vacant, obj.addr(), Entry::index(index));
+        if !self.pure {
+            obj.incref();
+            self.pins.push(obj);
+        }
+    }
+
+    /// As [`Walker::memoize_at`] where the table may have changed since the
+    /// look-up, or the object has a mark.
+    pub fn memoize(&mut self, obj: Obj) {
+        if self.options.fast {
+            return;
+        }
+        let index = self.enc.memoize();
+        self.memo.set(obj.addr(), Entry::index(index));
+        if !self.pure {
+            obj.incref();
+            self.pins.push(obj);
+        }
+    }
+
+    /// Whether an immutable leaf can do without an entry; writes the GET if it
+    /// has one.
+    #[inline(always)]
+    pub fn enter_leaf(&mut self, obj: Obj) -> Result<Enter, Stop> {
+        if (self.elide_text && obj.refcnt() == 1) || self.options.fast {
+            return Ok(Enter::Elided);
+        }
+        match self.memo.find(obj.addr()) {
+            Found::No(vacant) => Ok(Enter::Memo(vacant)),
+            Found::Yes(entry) => self.met(entry),
+        }
+    }
+
+    /// The memo index of a recently met key, without the table.
+    #[inline(always)]
+    pub fn cached_key(&self, key: Obj) -> Option<u32> {
+        let (addr, index) = self.keys[(key.addr() >> 4) % KEY_CACHE];
+        (addr == key.addr()).then_some(index)
+    }
+
+    /// Remembers a key's index. The key has a memo entry, so it cannot die
+    /// before the dump ends.
+    #[inline(always)]
+    pub fn cache_key(&mut self, key: Obj, index: u32) {
+        self.keys[(key.addr() >> 4) % KEY_CACHE] = (key.addr(), index);
+    }
+
+    /// Keeps a temporary alive until the dump ends.
+    pub fn pin(&mut self, temporary: Own) -> Obj {
+        let obj = temporary.obj();
+        let _ = temporary.into_ptr();
+        self.pins.push(obj);
+        obj
+    }
+
+    /// Notes a container that is written without memo entry.
+    pub fn log_elided(&mut self, obj: Obj) {
+        self.elided.push(obj);
+    }
+
+    // ---- states ---------------------------------------------------------
+
+    /// To be called before anything that may run Python code.
+    #[inline]
+    pub fn leave_pure(&mut self) -> Result<(), Stop> {
+        // Code may have changed classes, modules and copyreg's table.
+        self.stamp += 1;
+        if self.pure { self.leave_pure_cold() } else { Ok(()) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn leave_pure_cold(&mut self) -> Result<(), Stop> {
+        if self.elided.len() <= CHEAP_RESTART {
+            return Err(Stop::Restart);
+        }
+        for (addr, _) in self.memo.iter() {
+            // SAFETY: keys are addresses of objects that could not die while
+            // the state was pure.
+            #[allow(unsafe_code, reason = "memo keys are live objects in the pure state")]
+            let obj = unsafe { Obj::new(addr as *mut pyo3::ffi::PyObject) };
+            obj.incref();
+            self.pins.push(obj);
+        }
+        for obj in core::mem::take(&mut self.elided) {
+            // A tuple marked IN_PROGRESS is not elided, so nothing is lost.
+            self.memo.set(obj.addr(), Entry::ELIDED);
+            obj.incref();
+            self.pins.push(obj);
+        }
+        for frame in &self.frames {
+            frame.each_ref(|obj| obj.incref());
+        }
+        self.pure = false;
+        self.replay.recording = true;
+        Ok(())
+    }
+
+    /// Pushes a frame, which owns its references outside the pure state.
+    #[inline(always)]
+    pub fn push(&mut self, frame: Frame) {
+        if !self.pure {
+            frame.each_ref(|obj| obj.incref());
+        }
+        self.frames.push(frame);
+    }
+
+    /// Takes the last frame off.
+    #[inline(always)]
+    pub fn pop(&mut self) {
+        if let Some(frame) = self.frames.pop()
+            && !self.pure
+        {
+            frame.each_ref(|obj| obj.decref());
+        }
+    }
+
+    fn drop_frames(&mut self) {
+        while !self.frames.is_empty() {
+            self.pop();
+        }
+    }
+
+    // ---- boundaries -----------------------------------------------------
+
+    /// Between two opcodes: closes a full frame, writes it to the file, looks
+    /// for signals.
+    #[inline(always)]
+    pub fn boundary(&mut self) -> Result<(), Stop> {
+        if self.enc.at_boundary() { self.boundary_cold() } else { Ok(()) }
+    }
+
+    /// Writes what there is to the file, if output can go there now; says
+    /// whether it can.
+    pub fn stream_out(&mut self) -> Result<bool, Stop> {
+        if !self.sink.streams_now(self.pure, self.replay.recording) {
+            return Ok(false);
+        }
+        self.enc.check()?;
+        self.enc.close_frame();
+        self.sink.write(self.enc.out().as_slice())?;
+        self.enc.drain();
+        self.enc.begin_frame();
+        Ok(true)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn boundary_cold(&mut self) -> Result<(), Stop> {
+        if !self.stream_out()? {
+            self.enc.service()?;
+            if self.sink.is_file() {
+                let path = path::of(self);
+                self.sink.note_place(self.enc.out().len(), path);
+            }
+        }
+        self.signals()
+    }
+
+    /// Runs signal handlers. In the pure state only Ctrl-C is looked for, which
+    /// can be done without running anything; others wait for a while.
+    fn signals(&mut self) -> Result<(), Stop> {
+        if self.pure {
+            self.since_signals += 1;
+            // 4,096 boundaries are 256 MiB: about half a second.
+            if !crate::signals::interrupted() && self.since_signals < 4096 {
+                return Ok(());
+            }
+            self.since_signals = 0;
+            self.leave_pure()?;
+        }
+        crate::signals::check()?;
+        Ok(())
+    }
+
+    // ---- the end --------------------------------------------------------
+
+    /// Gives the scratch memory back, and the parts a Pickler keeps: the
+    /// encoder's storage, the length of the stream, memo and pins.
+    pub fn into_parts(mut self) -> Parts {
+        self.drop_frames();
+        self.elided.clear();
+        self.types.trim();
+        let next_index = self.enc.next_index();
+        let (storage, len) = self.enc.into_parts();
+        Parts {
+            storage,
+            len,
+            memo: self.memo,
+            next_index,
+            pins: self.pins,
+            scratch: WalkScratch {
+                memo: Memo::default(),
+                frames: self.frames,
+                elided: self.elided,
+                pins: Vec::new(),
+                bytes: Vec::new(),
+                text: self.text,
+                types: self.types,
+                dump_number: self.stamp + 1,
+            },
+            sink: self.sink,
+        }
+    }
+}
+
+/// What is left of a walker.
+pub struct Parts {
+    pub storage: BytesStorage,
+    pub len: usize,
+    pub memo: Memo,
+    pub next_index: u32,
+    pub pins: Vec<Obj>,
+    pub scratch: WalkScratch,
+    pub sink: Sink,
+}

@@ -1,0 +1,614 @@
+//! Objects by the general protocol: hooks in stock's order, reduce values.
+//!
+//! Order (`save` in `Modules/_pickle.c`): memo, `reducer_override`, classes and
+//! functions by name, the dispatch table, `__reduce_ex__`, `__reduce__`.
+
+use super::frame::{Frame, Phase, Shape};
+use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
+use crate::classify::Kind;
+use crate::error::{Raised, repr, type_name};
+use crate::fast::{self, Obj, Own};
+use crate::hooks::Table;
+use crate::types;
+use ferropickle_core::memo::Found;
+use ferropickle_core::opcode::Op;
+use pyo3::ffi;
+
+/// What was asked of an object, for results that a restart uses again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Asked {
+    /// `reducer_override`; no result means NotImplemented.
+    Override,
+    /// The dispatch table or `__reduce_ex__`.
+    Reduce,
+}
+
+impl Walker {
+    /// Everything that the walker's first questions did not settle.
+    #[inline(never)]
+    pub(super) fn save_other(&mut self, obj: Obj) -> Flow {
+        let ty = obj.ty();
+        if fast::is_set(ty) {
+            return self.save_set(obj, false);
+        }
+        if fast::is_frozenset(ty) {
+            return self.save_set(obj, true);
+        }
+        if fast::is_bytearray(ty) {
+            return self.save_bytearray(obj);
+        }
+        if super::buffer::is_pickle_buffer(ty) {
+            return self.save_buffer(obj);
+        }
+        if self.hooks.asks_for_everything() {
+            return self.save_foreign(obj);
+        }
+        if fast::is_type(ty) {
+            return self.save_class(obj);
+        }
+        if fast::is_function(ty) {
+            return self.save_global_once(obj, None);
+        }
+        let number = self.types.plan(ty);
+        let kind = self.types.plans[number as usize].kind;
+        if kind == Kind::Foreign || !self.verify(number) {
+            return self.save_foreign(obj);
+        }
+        self.save_known(obj, number, kind)
+    }
+
+    /// A GET if the object has an entry.
+    fn write_if_met(&mut self, obj: Obj) -> Result<bool, Stop> {
+        if self.options.fast {
+            return Ok(false);
+        }
+        match self.memo.find(obj.addr()) {
+            Found::No(_) => Ok(false),
+            Found::Yes(entry) => {
+                let index = entry.as_index().ok_or(Stop::Restart)?;
+                self.enc.get(index);
+                Ok(true)
+            }
+        }
+    }
+
+    /// By the general protocol.
+    #[inline(never)]
+    pub(super) fn save_foreign(&mut self, obj: Obj) -> Flow {
+        if self.write_if_met(obj)? {
+            return WRITTEN;
+        }
+        self.leave_pure()?;
+        // Held over everything that runs: the container may let go of it.
+        let keep = obj.own();
+        let ty = obj.ty();
+        if self.hooks.reducer_override.is_some()
+            && let Some(value) = self.ask_override(keep.obj())?
+        {
+            return self.save_reduced(obj, value);
+        }
+        if fast::is_type(ty) {
+            return self.save_class(obj);
+        }
+        if fast::is_function(ty) {
+            return self.save_global(obj, None);
+        }
+        let value = match self.replayed(obj, Asked::Reduce) {
+            Some(Some(value)) => value,
+            _ => match self.ask_reduce(obj)? {
+                Some(value) => self.record(obj, Asked::Reduce, value)?,
+                None => return self.save_global(obj, None),
+            },
+        };
+        self.save_reduced(obj, value)
+    }
+
+    /// A reduce value: a name, or a tuple.
+    fn save_reduced(&mut self, obj: Obj, value: Own) -> Flow {
+        // SAFETY: a live type.
+        if unsafe { ffi::PyUnicode_Check(value.ptr()) } != 0 {
+            return self.save_global(obj, Some(value.obj()));
+        }
+        // SAFETY: as above.
+        if unsafe { ffi::PyTuple_Check(value.ptr()) } == 0 {
+            return Err(Raised::pickling("__reduce__ must return a string or tuple").into());
+        }
+        self.begin_reduce(value, Some(obj))?;
+        PUSHED
+    }
+
+    fn replayed(&mut self, obj: Obj, asked: Asked) -> Option<Option<Own>> {
+        if self.replay.results.is_empty() || self.replay.recording {
+            return None;
+        }
+        self.replay.results.remove(&(obj.addr(), asked))
+    }
+
+    /// Keeps a result while a restart is possible. Iterators in it are turned
+    /// into lists, as they can be gone through once only.
+    fn record(&mut self, obj: Obj, asked: Asked, value: Own) -> Result<Own, Raised> {
+        if !self.replay.recording {
+            return Ok(value);
+        }
+        let value = freeze_iterators(value)?;
+        obj.incref();
+        self.pins.push(obj);
+        self.replay.results.insert((obj.addr(), asked), Some(value.clone()));
+        thaw_iterators(value)
+    }
+
+    fn ask_override(&mut self, obj: Obj) -> Result<Option<Own>, Stop> {
+        if let Some(found) = self.replayed(obj, Asked::Override) {
+            return match found {
+                Some(value) => Ok(Some(thaw_iterators(value)?)),
+                None => Ok(None),
+            };
+        }
+        let Some(hook) = &self.hooks.reducer_override else { return Ok(None) };
+        let hook = hook.clone();
+        let value = hook.call(&[obj])?;
+        // SAFETY: reads the address of a singleton.
+        if value.ptr() == unsafe { ffi::Py_NotImplemented() } {
+            if self.replay.recording {
+                obj.incref();
+                self.pins.push(obj);
+                self.replay.results.insert((obj.addr(), Asked::Override), None);
+            }
+            return Ok(None);
+        }
+        Ok(Some(self.record(obj, Asked::Override, value)?))
+    }
+
+    /// Asks the dispatch table, then the object. `None`: the object is a class
+    /// with a metaclass, and goes by name.
+    fn ask_reduce(&mut self, obj: Obj) -> Result<Option<Own>, Stop> {
+        let names = types::get();
+        let reducer = match &self.hooks.table {
+            Table::Copyreg => lookup_exact(names.copyreg_dispatch.obj(), obj.ty_obj())?,
+            Table::Own(table) => lookup_mapping(table.clone(), obj.ty_obj())?,
+        };
+        if let Some(reducer) = reducer {
+            return Ok(Some(reducer.call(&[obj])?));
+        }
+        if obj.is_class() {
+            return Ok(None);
+        }
+        if let Some(method) = obj.getattr_opt(names.reduce_ex.obj())? {
+            let proto = fast::long::from_i64(self.options.proto.into())?;
+            return Ok(Some(method.call(&[proto.obj()])?));
+        }
+        if let Some(method) = obj.getattr_opt(names.reduce.obj())? {
+            return Ok(Some(method.call(&[])?));
+        }
+        let text = format!("can't pickle '{}' object: {}", type_name(obj), repr(obj));
+        Err(Raised::pickling(&text).into())
+    }
+
+    /// `__reduce_ex__` of a type whose method is C code that runs no Python.
+    pub(super) fn save_c_reduced(&mut self, obj: Obj) -> Flow {
+        if self.write_if_met(obj)? {
+            return WRITTEN;
+        }
+        let names = types::get();
+        let method = obj.getattr(names.reduce_ex.obj())?;
+        let proto = fast::long::from_i64(self.options.proto.into())?;
+        let value = method.call(&[proto.obj()])?;
+        self.save_reduced(obj, value)
+    }
+
+    /// Checks a reduce value as stock does and pushes its frame.
+    pub(super) fn begin_reduce(&mut self, value: Own, obj: Option<Obj>) -> Result<(), Stop> {
+        let len = fast::tuple_len(value.obj());
+        if !(2..=6).contains(&len) {
+            let text = "tuple returned by __reduce__ must contain 2 through 6 elements";
+            return Err(Raised::pickling(text).into());
+        }
+        let (callable, args) = (fast::tuple_get(value.obj(), 0), fast::tuple_get(value.obj(), 1));
+        // SAFETY: all live objects.
+        unsafe {
+            if ffi::PyCallable_Check(callable.ptr()) == 0 {
+                let text = "first item of the tuple returned by __reduce__ must be callable";
+                return Err(Raised::pickling(text).into());
+            }
+            if ffi::PyTuple_Check(args.ptr()) == 0 {
+                let text = "second item of the tuple returned by __reduce__ must be a tuple";
+                return Err(Raised::pickling(text).into());
+            }
+            for (i, which) in [(3, "fourth"), (4, "fifth")] {
+                if let Some(items) = part(value.obj(), i)
+                    && ffi::PyIter_Check(items.ptr()) == 0
+                {
+                    let text = format!(
+                        "{which} element of the tuple returned by __reduce__ must be an iterator, not {}",
+                        type_name(items)
+                    );
+                    return Err(Raised::pickling(&text).into());
+                }
+            }
+            if let Some(setter) = part(value.obj(), 5)
+                && ffi::PyCallable_Check(setter.ptr()) == 0
+            {
+                let text = format!(
+                    "sixth element of the tuple returned by __reduce__ must be a function, not {}",
+                    type_name(setter)
+                );
+                return Err(Raised::pickling(&text).into());
+            }
+        }
+        let shape = self.shape(callable, args, obj)?;
+        let frame = Frame::Reduce { value: value.obj(), obj, shape, phase: Phase::Callable };
+        self.push(frame);
+        if self.pure {
+            self.pin(value);
+        }
+        Ok(())
+    }
+
+    fn shape(&mut self, callable: Obj, args: Obj, obj: Option<Obj>) -> Result<Shape, Stop> {
+        if self.options.proto < 2 || fast::is_type(callable.ty()) {
+            return Ok(Shape::Call);
+        }
+        let names = types::get();
+        let Some(name) = callable.getattr_opt(names.name.obj())? else { return Ok(Shape::Call) };
+        if !fast::is_str(name.ty()) {
+            return Ok(Shape::Call);
+        }
+        let mut scratch = Vec::new();
+        let text = fast::text::utf8(name.obj(), &mut scratch);
+        let shape = match text {
+            b"__newobj__" => Shape::NewObj,
+            b"__newobj_ex__" if self.options.proto >= 4 => Shape::NewObjEx,
+            b"__newobj_ex__" => Shape::Partial,
+            _ => return Ok(Shape::Call),
+        };
+        let ex = shape != Shape::NewObj;
+        let label = if ex { "__newobj_ex__" } else { "__newobj__" };
+        let len = fast::tuple_len(args);
+        if ex && len != 3 {
+            let text =
+                format!("length of the NEWOBJ_EX argument tuple must be exactly 3, not {len}");
+            return Err(Raised::pickling(&text).into());
+        }
+        if !ex && len < 1 {
+            return Err(Raised::pickling("__newobj__ arglist is empty").into());
+        }
+        let class = fast::tuple_get(args, 0);
+        if ex && !class.is_class() {
+            let text = format!(
+                "first item from NEWOBJ_EX argument tuple must be a class, not {}",
+                type_name(class)
+            );
+            return Err(Raised::pickling(&text).into());
+        }
+        if ex && !fast::is_tuple(fast::tuple_get(args, 1).ty()) {
+            let text = format!(
+                "second item from NEWOBJ_EX argument tuple must be a tuple, not {}",
+                type_name(fast::tuple_get(args, 1))
+            );
+            return Err(Raised::pickling(&text).into());
+        }
+        if ex && !fast::is_dict(fast::tuple_get(args, 2).ty()) {
+            let text = format!(
+                "third item from NEWOBJ_EX argument tuple must be a dict, not {}",
+                type_name(fast::tuple_get(args, 2))
+            );
+            return Err(Raised::pickling(&text).into());
+        }
+        if class.getattr_opt(names.new.obj())?.is_none() {
+            let text = format!("args[0] from {label} args has no __new__");
+            return Err(Raised::pickling(&text).into());
+        }
+        if let Some(obj) = obj {
+            let own_class = obj.getattr(names.class.obj())?;
+            if own_class.obj() != class {
+                let text = format!("args[0] from {label} args has the wrong class");
+                return Err(Raised::pickling(&text).into());
+            }
+        }
+        Ok(shape)
+    }
+
+    fn set_phase(&mut self, depth: usize, new: Phase) {
+        if let Some(Frame::Reduce { phase, .. }) = self.frames.get_mut(depth) {
+            *phase = new;
+        }
+    }
+
+    pub(super) fn step_reduce(&mut self) -> Result<(), Stop> {
+        let depth = self.frames.len() - 1;
+        let Frame::Reduce { value, obj, shape, mut phase } = self.frames[depth] else {
+            unreachable!("the caller looked at the frame")
+        };
+        loop {
+            let pushed = match phase {
+                Phase::Callable => {
+                    phase = Phase::Arguments;
+                    self.set_phase(depth, phase);
+                    self.save_callable(value, shape)?
+                }
+                Phase::Arguments => {
+                    let last = shape != Shape::NewObjEx;
+                    phase = if last { Phase::Make } else { Phase::Keywords };
+                    self.set_phase(depth, phase);
+                    self.save_arguments(value, shape)?
+                }
+                Phase::Keywords => {
+                    phase = Phase::Make;
+                    self.set_phase(depth, phase);
+                    self.save(fast::tuple_get(fast::tuple_get(value, 1), 2))?
+                }
+                Phase::Make => {
+                    self.op(match shape {
+                        Shape::Call | Shape::Partial => Op::Reduce,
+                        Shape::NewObj => Op::Newobj,
+                        Shape::NewObjEx => Op::NewobjEx,
+                    });
+                    phase = Phase::ListItems;
+                    self.set_phase(depth, phase);
+                    if let Some(obj) = obj {
+                        self.memoize_made(obj);
+                    }
+                    false
+                }
+                Phase::ListItems => {
+                    phase = Phase::DictItems;
+                    self.set_phase(depth, phase);
+                    match part(value, 3) {
+                        Some(items) => {
+                            self.push_items(items);
+                            true
+                        }
+                        None => false,
+                    }
+                }
+                Phase::DictItems => {
+                    phase = Phase::State;
+                    self.set_phase(depth, phase);
+                    match part(value, 4) {
+                        Some(items) => {
+                            self.push_pairs(items);
+                            true
+                        }
+                        None => false,
+                    }
+                }
+                Phase::State => {
+                    let Some(state) = part(value, 2) else { break };
+                    match part(value, 5) {
+                        None => {
+                            phase = Phase::Build;
+                            self.set_phase(depth, phase);
+                            self.save(state)?
+                        }
+                        Some(setter) => {
+                            phase = Phase::SetterObject;
+                            self.set_phase(depth, phase);
+                            self.save(setter)?
+                        }
+                    }
+                }
+                Phase::SetterObject => {
+                    phase = Phase::SetterState;
+                    self.set_phase(depth, phase);
+                    match obj {
+                        Some(obj) => self.save(obj)?,
+                        None => false,
+                    }
+                }
+                Phase::SetterState => {
+                    phase = Phase::SetterCall;
+                    self.set_phase(depth, phase);
+                    match part(value, 2) {
+                        Some(state) => self.save(state)?,
+                        None => false,
+                    }
+                }
+                Phase::SetterCall => {
+                    // The setter's result is of no use: the object is below.
+                    self.op(Op::Tuple2);
+                    self.op(Op::Reduce);
+                    self.op(Op::Pop);
+                    break;
+                }
+                Phase::Build => {
+                    self.op(Op::Build);
+                    break;
+                }
+            };
+            if pushed {
+                return Ok(());
+            }
+        }
+        self.pop();
+        Ok(())
+    }
+
+    /// The memo entry of an object just made; if it has one by now, it was
+    /// reached from its own arguments, and that one is taken.
+    fn memoize_made(&mut self, obj: Obj) {
+        if self.options.fast {
+            return;
+        }
+        match self.recursed(obj) {
+            Some(index) => {
+                self.op(Op::Pop);
+                self.enc.get(index);
+            }
+            None => self.memoize(obj),
+        }
+    }
+
+    fn save_callable(&mut self, value: Obj, shape: Shape) -> Flow {
+        let (callable, args) = (fast::tuple_get(value, 0), fast::tuple_get(value, 1));
+        match shape {
+            Shape::Call => self.save(callable),
+            Shape::NewObj | Shape::NewObjEx => self.save(fast::tuple_get(args, 0)),
+            Shape::Partial => {
+                let partial = self.partial(args)?;
+                let obj = partial.obj();
+                self.pin(partial);
+                self.save(obj)
+            }
+        }
+    }
+
+    /// `functools.partial(cls.__new__, cls, *args, **kwargs)`.
+    fn partial(&mut self, args: Obj) -> Result<Own, Raised> {
+        let names = types::get();
+        let class = fast::tuple_get(args, 0);
+        let make = class.getattr(names.new.obj())?;
+        let given = fast::tuple_get(args, 1);
+        let mut all = vec![make.obj(), class];
+        all.extend((0..fast::tuple_len(given)).map(|i| fast::tuple_get(given, i)));
+        let all = fast::new_tuple(&all)?;
+        // SAFETY: live objects; a new reference or null with an error set.
+        unsafe {
+            Own::from_new(ffi::PyObject_Call(
+                names.partial.ptr(),
+                all.ptr(),
+                fast::tuple_get(args, 2).ptr(),
+            ))
+        }
+    }
+
+    fn save_arguments(&mut self, value: Obj, shape: Shape) -> Flow {
+        let args = fast::tuple_get(value, 1);
+        match shape {
+            Shape::Call => self.save(args),
+            Shape::NewObjEx => self.save(fast::tuple_get(args, 1)),
+            Shape::Partial => {
+                self.write_empty_tuple();
+                WRITTEN
+            }
+            Shape::NewObj => {
+                let rest: Vec<Obj> =
+                    (1..fast::tuple_len(args)).map(|i| fast::tuple_get(args, i)).collect();
+                let rest = fast::new_tuple(&rest)?;
+                let depth = self.frames.len();
+                self.save_fetched(rest)?;
+                Ok(self.frames.len() > depth)
+            }
+        }
+    }
+
+    /// Writes what follows an object that was written by a frame above.
+    pub(super) fn step_then(&mut self) -> Result<(), Stop> {
+        let Some(Frame::Then { ops, memoize, .. }) = self.frames.last() else {
+            unreachable!("the caller looked at the frame")
+        };
+        let (ops, memoize) = (*ops, *memoize);
+        for op in ops.into_iter().flatten() {
+            self.op(op);
+        }
+        if let Some(obj) = memoize {
+            self.memoize_made(obj);
+        }
+        self.pop();
+        Ok(())
+    }
+
+    /// Asks for a persistent id; `None` if the object has none, else whether a
+    /// frame was pushed.
+    #[cold]
+    pub(super) fn save_persistent(&mut self, obj: Obj) -> Result<Option<bool>, Stop> {
+        let Some(hook) = self.hooks.persistent_id.clone() else { return Ok(None) };
+        let keep = obj.own();
+        let id = hook.call(&[keep.obj()])?;
+        if id.is_none() {
+            // Alive until it is written: what follows takes references.
+            let pushed = self.save_plain(obj)?;
+            drop(keep);
+            return Ok(Some(pushed));
+        }
+        if self.enc.binary() {
+            let frame = Frame::Then {
+                keep: id.obj(),
+                ops: [Some(Op::Binpersid), None, None],
+                memoize: None,
+                label: "<persistent id>",
+            };
+            self.push(frame);
+            self.save_plain(id.obj())?;
+            return Ok(Some(true));
+        }
+        // SAFETY: alive; a new reference or null with an error set.
+        let text = unsafe { Own::from_new(ffi::PyObject_Str(id.ptr()))? };
+        let bytes = fast::text::utf8(text.obj(), &mut self.text);
+        if !bytes.is_ascii() {
+            let text = "persistent IDs in protocol 0 must be ASCII strings";
+            return Err(Raised::pickling(text).into());
+        }
+        self.enc.line(Op::Persid, bytes);
+        Ok(Some(false))
+    }
+}
+
+/// Part `i` of a reduce value, unless it is absent or None.
+fn part(value: Obj, i: isize) -> Option<Obj> {
+    (i < fast::tuple_len(value)).then(|| fast::tuple_get(value, i)).filter(|part| !part.is_none())
+}
+
+/// `dict[key]` or nothing.
+fn lookup_exact(dict: Obj, key: Obj) -> Result<Option<Own>, Raised> {
+    // SAFETY: a dict and a live key; a borrowed reference, or null with or
+    // without an error set.
+    unsafe {
+        let found = ffi::PyDict_GetItemWithError(dict.ptr(), key.ptr());
+        if found.is_null() && !ffi::PyErr_Occurred().is_null() {
+            return Err(Raised::set());
+        }
+        Ok(Obj::borrowed(found).map(Obj::own))
+    }
+}
+
+/// `mapping[key]`, or nothing on KeyError.
+fn lookup_mapping(mapping: Own, key: Obj) -> Result<Option<Own>, Raised> {
+    // SAFETY: live objects; a new reference or null with an error set.
+    match unsafe { Own::from_new(ffi::PyObject_GetItem(mapping.ptr(), key.ptr())) } {
+        Ok(found) => Ok(Some(found)),
+        Err(raised) => {
+            if raised.clear_if(|| fast::unsafe_exc(fast::Exc::KeyError)) {
+                Ok(None)
+            } else {
+                Err(raised)
+            }
+        }
+    }
+}
+
+/// Replaces the iterators of a reduce value by what `convert` makes of them.
+fn convert_iterators(
+    value: Own,
+    convert: impl Fn(Obj) -> Result<Own, Raised>,
+) -> Result<Own, Raised> {
+    // SAFETY: a live object.
+    if unsafe { ffi::PyTuple_Check(value.ptr()) } == 0 || fast::tuple_len(value.obj()) < 4 {
+        return Ok(value);
+    }
+    let mut parts = Vec::new();
+    for i in 0..fast::tuple_len(value.obj()) {
+        let part = fast::tuple_get(value.obj(), i);
+        let is_items = (i == 3 || i == 4) && !part.is_none();
+        parts.push(if is_items { convert(part)? } else { part.own() });
+    }
+    let parts: Vec<Obj> = parts.iter().map(Own::obj).collect();
+    fast::new_tuple(&parts)
+}
+
+fn freeze_iterators(value: Own) -> Result<Own, Raised> {
+    convert_iterators(value, |items| {
+        // SAFETY: live objects; a check, then a new reference or an error.
+        unsafe {
+            if ffi::PyIter_Check(items.ptr()) == 0 {
+                return Ok(items.own());
+            }
+            Own::from_new(ffi::PySequence_List(items.ptr()))
+        }
+    })
+}
+
+fn thaw_iterators(value: Own) -> Result<Own, Raised> {
+    convert_iterators(value, |items| {
+        if fast::is_list(items.ty()) { fast::iter(items) } else { Ok(items.own()) }
+    })
+}

@@ -1,0 +1,442 @@
+//! Lists, tuples, sets, frozensets, and items of iterators.
+
+use super::frame::{Batch, Frame, IterState, Late, TupleEnd};
+use super::{Enter, Flow, PUSHED, Stop, WRITTEN, Walker};
+use crate::error::Raised;
+use crate::fast::{self, Exc, Obj};
+use ferropickle_core::limits::BATCH_ITEMS;
+use ferropickle_core::memo::Entry;
+use ferropickle_core::opcode::Op;
+
+impl Walker {
+    #[inline(always)]
+    pub(super) fn save_list(&mut self, obj: Obj) -> Flow {
+        let entered = self.enter(obj)?;
+        if let Enter::Met = entered {
+            return WRITTEN;
+        }
+        if self.enc.binary() {
+            self.op(Op::EmptyList);
+        } else {
+            self.op(Op::Mark);
+            self.op(Op::List);
+        }
+        if let Enter::Memo(vacant) = entered {
+            self.memoize_at(vacant, obj);
+        }
+        let len = fast::list_len(obj);
+        if len == 0 {
+            return WRITTEN;
+        }
+        let batch = self.batch(len);
+        if batch == Batch::Marked {
+            self.op(Op::Mark);
+        }
+        self.push(Frame::List { obj, next: 0, in_batch: 0, batch });
+        PUSHED
+    }
+
+    #[inline(always)]
+    pub(super) fn batch(&self, len: isize) -> Batch {
+        if !self.enc.binary() {
+            Batch::Each
+        } else if len == 1 {
+            Batch::Single
+        } else {
+            Batch::Marked
+        }
+    }
+
+    pub(super) fn step_list(&mut self) -> Result<(), Stop> {
+        let depth = self.frames.len() - 1;
+        let Frame::List { obj, mut next, mut in_batch, batch } = self.frames[depth] else {
+            unreachable!("the caller looked at the frame")
+        };
+        if batch != Batch::Marked {
+            return self.step_list_unmarked(depth, obj, next, batch);
+        }
+        // The length is read again each time: user code may change the list.
+        while next < fast::list_len(obj) {
+            if in_batch == BATCH_ITEMS {
+                self.op(Op::Appends);
+                self.boundary()?;
+                self.op(Op::Mark);
+                in_batch = 0;
+            }
+            if self.boundary_at(depth, next)? {
+                continue;
+            }
+            let item = fast::list_get(obj, next);
+            next += 1;
+            in_batch += 1;
+            if self.save(item)? {
+                if let Some(Frame::List { next: n, in_batch: b, .. }) = self.frames.get_mut(depth) {
+                    *n = next;
+                    *b = in_batch;
+                }
+                return Ok(());
+            }
+        }
+        self.op(Op::Appends);
+        self.pop();
+        Ok(())
+    }
+
+    /// A boundary inside a loop that keeps its position in a local, before the
+    /// next item is fetched: says whether there was one, as code may have run.
+    #[inline(always)]
+    fn boundary_at(&mut self, depth: usize, position: isize) -> Result<bool, Stop> {
+        if !self.enc.at_boundary() {
+            return Ok(false);
+        }
+        match self.frames.get_mut(depth) {
+            Some(Frame::List { next, .. } | Frame::Tuple { next, .. }) => *next = position,
+            _ => {}
+        }
+        self.boundary()?;
+        Ok(true)
+    }
+
+    fn step_list_unmarked(
+        &mut self,
+        depth: usize,
+        obj: Obj,
+        next: isize,
+        batch: Batch,
+    ) -> Result<(), Stop> {
+        if next > 0 {
+            self.op(Op::Append);
+        }
+        self.boundary()?;
+        let done = next >= fast::list_len(obj) || (batch == Batch::Single && next > 0);
+        if done {
+            self.pop();
+            return Ok(());
+        }
+        if let Frame::List { next: n, .. } = &mut self.frames[depth] {
+            *n = next + 1;
+        }
+        self.save(fast::list_get(obj, next))?;
+        Ok(())
+    }
+
+    #[inline(always)]
+    pub(super) fn save_tuple(&mut self, obj: Obj) -> Flow {
+        let len = fast::tuple_len(obj);
+        if len == 0 {
+            self.write_empty_tuple();
+            return WRITTEN;
+        }
+        let late = self.enter_late(obj)?;
+        let Some(late) = late else { return WRITTEN };
+        if len > 3 || self.options.proto < 2 {
+            self.op(Op::Mark);
+        }
+        self.push(Frame::Tuple { obj, next: 0, late, end: TupleEnd::Tuple });
+        PUSHED
+    }
+
+    pub(super) fn write_empty_tuple(&mut self) {
+        if self.enc.binary() {
+            self.op(Op::EmptyTuple);
+        } else {
+            self.op(Op::Mark);
+            self.op(Op::Tuple);
+        }
+    }
+
+    /// Enters an object that gets its memo entry after its items; `None` if it
+    /// was met before.
+    #[inline(always)]
+    pub(super) fn enter_late(&mut self, obj: Obj) -> Result<Option<Late>, Stop> {
+        match self.enter(obj)? {
+            Enter::Met => Ok(None),
+            Enter::Elided => Ok(Some(Late::Never)),
+            Enter::Memo(vacant) => {
+                if self.pure {
+                    self.memo.insert_at(vacant, obj.addr(), Entry::IN_PROGRESS);
+                }
+                Ok(Some(Late::After))
+            }
+        }
+    }
+
+    /// After the items of a late object: if it is in the memo by now, it
+    /// contains itself, and what was written is thrown away for a GET.
+    pub(super) fn recursed(&self, obj: Obj) -> Option<u32> {
+        self.memo.get(obj.addr()).and_then(Entry::as_index)
+    }
+
+    pub(super) fn step_tuple(&mut self) -> Result<(), Stop> {
+        let depth = self.frames.len() - 1;
+        let Frame::Tuple { obj, mut next, late, end } = self.frames[depth] else {
+            unreachable!("the caller looked at the frame")
+        };
+        let len = fast::tuple_len(obj);
+        while next < len {
+            self.boundary_at(depth, next)?;
+            let item = fast::tuple_get(obj, next);
+            next += 1;
+            if self.save(item)? {
+                if let Some(Frame::Tuple { next: n, .. }) = self.frames.get_mut(depth) {
+                    *n = next;
+                }
+                return Ok(());
+            }
+        }
+        let short = len <= 3 && self.options.proto >= 2;
+        if late == Late::After
+            && !self.pure
+            && end == TupleEnd::Tuple
+            && let Some(index) = self.recursed(obj)
+        {
+            if short {
+                (0..len).for_each(|_| self.op(Op::Pop));
+            } else if self.enc.binary() {
+                self.op(Op::PopMark);
+            } else {
+                (0..=len).for_each(|_| self.op(Op::Pop));
+            }
+            self.enc.get(index);
+            self.pop();
+            return Ok(());
+        }
+        match (short, len) {
+            (true, 1) => self.op(Op::Tuple1),
+            (true, 2) => self.op(Op::Tuple2),
+            (true, 3) => self.op(Op::Tuple3),
+            _ => self.op(Op::Tuple),
+        }
+        if end == TupleEnd::NewObj {
+            self.op(Op::Newobj);
+            if !self.pure
+                && let Some(index) = self.recursed(obj)
+            {
+                self.op(Op::Pop);
+                self.enc.get(index);
+                self.pop();
+                return Ok(());
+            }
+        }
+        if late == Late::After {
+            self.memoize(obj);
+        }
+        self.pop();
+        Ok(())
+    }
+
+    pub(super) fn save_set(&mut self, obj: Obj, frozen: bool) -> Flow {
+        if self.options.proto < 4 {
+            return self.save_set_reduced(obj);
+        }
+        let late = if frozen {
+            let Some(late) = self.enter_late(obj)? else { return WRITTEN };
+            self.op(Op::Mark);
+            late
+        } else {
+            match self.enter(obj)? {
+                Enter::Met => return WRITTEN,
+                Enter::Elided => self.op(Op::EmptySet),
+                Enter::Memo(vacant) => {
+                    self.op(Op::EmptySet);
+                    self.memoize_at(vacant, obj);
+                }
+            }
+            if fast::set_len(obj) == 0 {
+                return WRITTEN;
+            }
+            self.op(Op::Mark);
+            Late::Never
+        };
+        let size = fast::set_len(obj);
+        self.push(Frame::Set { obj, pos: 0, size, in_batch: 0, frozen, late });
+        PUSHED
+    }
+
+    pub(super) fn step_set(&mut self) -> Result<(), Stop> {
+        let depth = self.frames.len() - 1;
+        let Frame::Set { obj, mut pos, size, mut in_batch, frozen, late } = self.frames[depth]
+        else {
+            unreachable!("the caller looked at the frame")
+        };
+        loop {
+            if fast::set_len(obj) != size {
+                return Err(
+                    Raised::new(Exc::RuntimeError, "set changed size during iteration").into()
+                );
+            }
+            self.boundary()?;
+            if fast::set_len(obj) != size {
+                continue;
+            }
+            let Some(item) = fast::set_next(obj, &mut pos) else { break };
+            if !frozen && in_batch == BATCH_ITEMS {
+                self.op(Op::Additems);
+                self.op(Op::Mark);
+                in_batch = 0;
+            }
+            in_batch += 1;
+            if let Frame::Set { pos: p, in_batch: b, .. } = &mut self.frames[depth] {
+                *p = pos;
+                *b = in_batch;
+            }
+            if self.save(item)? {
+                return Ok(());
+            }
+        }
+        if !frozen {
+            self.op(Op::Additems);
+            self.pop();
+            return Ok(());
+        }
+        if late == Late::After
+            && !self.pure
+            && let Some(index) = self.recursed(obj)
+        {
+            self.op(Op::PopMark);
+            self.enc.get(index);
+        } else {
+            self.op(Op::Frozenset);
+            if late == Late::After {
+                self.memoize(obj);
+            }
+        }
+        self.pop();
+        Ok(())
+    }
+
+    /// Before protocol 4: `set([...])`.
+    #[cold]
+    fn save_set_reduced(&mut self, obj: Obj) -> Flow {
+        if let Enter::Met = self.enter(obj)? {
+            return WRITTEN;
+        }
+        // SAFETY: alive; a new reference or null with an error set.
+        let items = unsafe { fast::Own::from_new(pyo3::ffi::PySequence_List(obj.ptr()))? };
+        let args = fast::new_tuple(&[items.obj()])?;
+        let value = fast::new_tuple(&[obj.ty_obj(), args.obj()])?;
+        self.begin_reduce(value, Some(obj))?;
+        PUSHED
+    }
+
+    /// Appends what an iterator gives to the object written last.
+    pub(super) fn push_items(&mut self, iter: Obj) {
+        let batch = if self.enc.binary() { Batch::Marked } else { Batch::Each };
+        self.push(Frame::Items {
+            iter,
+            ahead: None,
+            in_batch: 0,
+            batch,
+            count: 0,
+            state: IterState::Begin,
+        });
+    }
+
+    /// As `batch_list` in `Modules/_pickle.c`: a batch is opened once its
+    /// second item is known.
+    pub(super) fn step_items(&mut self) -> Result<(), Stop> {
+        let depth = self.frames.len() - 1;
+        let Frame::Items { iter, ahead, in_batch, batch, count, state } = self.frames[depth] else {
+            unreachable!("the caller looked at the frame")
+        };
+        self.boundary()?;
+        let iter_keep = iter.own();
+        let (item, following, in_batch, batch) = match (state, batch) {
+            (IterState::Begin, _) => {
+                let Some(first) = fast::iter_next(iter)? else {
+                    self.pop();
+                    return Ok(());
+                };
+                if batch == Batch::Each {
+                    (first, None, 1, batch)
+                } else {
+                    match fast::iter_next(iter)? {
+                        None => (first, None, 1, Batch::Single),
+                        second => {
+                            self.op(Op::Mark);
+                            (first, second, 1, Batch::Marked)
+                        }
+                    }
+                }
+            }
+            (_, Batch::Each) => {
+                self.op(Op::Append);
+                let Some(item) = fast::iter_next(iter)? else {
+                    self.pop();
+                    return Ok(());
+                };
+                (item, None, 1, batch)
+            }
+            (_, Batch::Single) => {
+                self.op(Op::Append);
+                self.pop();
+                return Ok(());
+            }
+            (_, Batch::Marked) => match ahead {
+                None => {
+                    self.op(Op::Appends);
+                    if in_batch < BATCH_ITEMS {
+                        self.pop();
+                    } else if let Frame::Items { state, in_batch, .. } = &mut self.frames[depth] {
+                        *state = IterState::Begin;
+                        *in_batch = 0;
+                    }
+                    return Ok(());
+                }
+                Some(item) => {
+                    let item = item.own();
+                    let following =
+                        if in_batch + 1 == BATCH_ITEMS { None } else { fast::iter_next(iter)? };
+                    (item, following, in_batch + 1, batch)
+                }
+            },
+        };
+        drop(iter_keep);
+        self.set_ahead(depth, following);
+        if let Frame::Items { in_batch: b, batch: how, count: c, state, .. } =
+            &mut self.frames[depth]
+        {
+            *b = in_batch;
+            *how = batch;
+            *c = count + 1;
+            *state = IterState::After;
+        }
+        self.save_fetched(item)
+    }
+
+    /// Saves an object that an iterator made: alive until it is written, and
+    /// pinned in the pure state, where nothing else would keep it.
+    pub(super) fn save_fetched(&mut self, item: fast::Own) -> Result<(), Stop> {
+        let obj = item.obj();
+        if self.pure {
+            self.pin(item);
+            self.save(obj)?;
+        } else {
+            self.save(obj)?;
+            drop(item);
+        }
+        Ok(())
+    }
+
+    /// Stores the item that comes after the one being written.
+    pub(super) fn set_ahead(&mut self, depth: usize, following: Option<fast::Own>) {
+        let pure = self.pure;
+        let following = following.map(|own| {
+            let obj = own.obj();
+            if pure {
+                self.pin(own);
+            } else {
+                let _ = own.into_ptr();
+            }
+            obj
+        });
+        if let Frame::Items { ahead, .. } | Frame::Pairs { ahead, .. } = &mut self.frames[depth] {
+            let old = core::mem::replace(ahead, following);
+            if let Some(old) = old
+                && !pure
+            {
+                old.decref();
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""What several test files need. Plain modules: import them by name, never from conftest."""

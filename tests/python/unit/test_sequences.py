@@ -1,0 +1,196 @@
+"""Lists, tuples, sets, frozensets and their kin: sizes, sharing, cycles, subclasses.
+
+What belongs here: ordered and unordered collections without keys. Mappings: test_mappings.py.
+"""
+
+import array
+from collections import deque
+
+import pytest
+
+import ferropickle as fp
+from helpers.crossing import cross, cross_as_stdlib
+from helpers.shapes import (
+    Keyed,
+    ListChild,
+    Plain,
+    Point,
+    SetChild,
+    TupleChild,
+    TypedPoint,
+)
+from helpers.streams import opcodes
+
+SIZES = [0, 1, 2, 3, 4, 5, 999, 1000, 1001, 2000, 2001]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset, deque])
+def test_sizes_around_the_batches(kind, size, protocol):
+    cross(kind(range(size)), protocol)
+    cross([kind(str(i) for i in range(size))], protocol)
+
+
+def test_a_million_items():
+    value = list(range(1_000_000))
+    assert fp.loads(fp.dumps(value)) == value
+
+
+def test_sharing(protocol):
+    inner = [1]
+    pair = (inner, 2)
+    mixed = [inner, inner, pair, (inner,), [pair], frozenset([3, 4])]
+    mixed += [mixed[-1], (), (), []]
+    back = cross(mixed, protocol)
+    assert back[0] is back[1] is back[2][0] is back[3][0]
+    assert back[4][0] is back[2]
+    assert back[5] is back[6]
+
+
+def test_list_in_itself(protocol):
+    value = []
+    value.append(value)
+    back = cross(value, protocol)
+    assert back[0] is back
+
+
+@pytest.mark.parametrize("width", range(1, 6))
+def test_tuple_in_itself(width, protocol):
+    inner = []
+    value = (inner,) + tuple(range(width - 1))
+    inner.append(value)
+    back = cross(value, protocol)
+    assert back[0][0] is back
+    back = cross(inner, protocol)
+    assert back[0][0] is back
+
+
+def test_tuples_in_each_other(protocol):
+    first, second = [], []
+    one, two = (first, 1), (second, 2, 3, 4)
+    first += [two, one]
+    second += [one, two]
+    for value in (one, two, first, [two, one], (one, two, one)):
+        cross(value, protocol)
+
+
+def test_frozenset_in_itself(protocol):
+    holder = Keyed("holder")
+    value = frozenset([holder, 1])
+    holder.payload = value
+    back = cross(value, protocol)
+    (found,) = (item for item in back if type(item) is Keyed)
+    assert found.payload is back
+    cross(holder, protocol)
+
+
+def test_set_in_itself(protocol):
+    holder = Keyed("holder")
+    value = {holder}
+    holder.payload = value
+    back = cross(holder, protocol)
+    (found,) = back.payload
+    assert found is back
+
+
+def test_deque_in_itself(protocol):
+    value = deque([1, 2], maxlen=5)
+    value.append(value)
+    back = cross(value, protocol)
+    assert back[2] is back
+    assert back.maxlen == 5
+
+
+@pytest.mark.parametrize("kind", [ListChild, TupleChild, SetChild])
+def test_subclasses_keep_type_items_and_attributes(kind, protocol):
+    value = kind([1, "two", None])
+    value.note = [value]
+    back = cross([value, value], protocol)
+    assert type(back[0]) is kind
+    assert back[0].note[0] is back[1]
+
+
+def test_named_tuples(protocol):
+    shared = [1]
+    back = cross([Point(1, shared), Point(shared, Point(2, 3)), TypedPoint(1, shared)], protocol)
+    assert back[0].y is back[1].x is back[2].y
+
+
+def test_named_tuple_in_itself(protocol):
+    inner = []
+    value = Point(inner, inner)
+    inner.append(value)
+    cross(inner, protocol)
+
+
+class Appender(list):
+    """Defines its own ``append`` and ``extend``: the loader must call them."""
+
+    def append(self, item):
+        super().append(("appended", item))
+
+    def extend(self, items):
+        super().extend(("extended", item) for item in items)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1001])
+def test_list_subclass_that_overrides_append(size, protocol):
+    value = Appender()
+    list.extend(value, range(size))
+    cross_as_stdlib(value, protocol)
+
+
+class Doubling(list):
+    def __iter__(self):
+        for item in super().__iter__():
+            yield item
+            yield item
+
+
+def test_list_subclass_that_overrides_iteration(protocol):
+    cross_as_stdlib(Doubling([[1], [2]]), protocol)
+
+
+class HashedByPlain:
+    """Hash depends on state: in a set only after the state is there."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __hash__(self):
+        return hash(self.name)
+
+    def __eq__(self, other):
+        return self.name == other.name
+
+
+def test_set_of_objects_whose_hash_needs_their_state(protocol):
+    value = {HashedByPlain("a"), HashedByPlain("b")}
+    back = fp.loads(fp.dumps(value, protocol))
+    assert back == value
+    assert type(back) is set
+    frozen = fp.loads(fp.dumps(frozenset(value), protocol))
+    assert frozen == frozenset(value)
+
+
+def test_iterators(protocol):
+    iterators = [iter([1, 2, 3]), iter((1, 2)), iter("ab"), iter(range(4)), reversed([1, 2])]
+    next(iterators[0])
+    back = fp.loads(fp.dumps(iterators, protocol))
+    assert [list(item) for item in back] == [[2, 3], [1, 2], ["a", "b"], [0, 1, 2, 3], [2, 1]]
+
+
+@pytest.mark.parametrize("code", "bBhHiIlLqQfd")
+def test_arrays(code, protocol):
+    cross(array.array(code, [1, 2, 3]), protocol)
+
+
+def test_empty_and_short_tuples_have_their_own_opcodes():
+    for size, name in enumerate(["EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"]):
+        assert name in opcodes(fp.dumps(tuple(range(size)), 4))
+
+
+def test_very_wide_graph_of_shared_items(protocol):
+    shared = [Plain(index=i) for i in range(40)]
+    value = [[shared[i % 40], shared[(i * 7) % 40]] for i in range(3000)]
+    cross(value, protocol)
