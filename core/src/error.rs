@@ -30,6 +30,8 @@ pub enum Error {
     NegativeSize,
     /// A length argument does not fit this machine's address space.
     TooLarge,
+    /// PUT with a negative index.
+    NegativeIndex,
     /// A text argument is not what its opcode allows.
     BadText,
     /// SETITEMS with a key and no value.
@@ -44,7 +46,7 @@ pub enum Error {
     BadExtensionCode(i64),
     /// The memo holds more than `u32::MAX` objects.
     MemoFull,
-    /// The output buffer could not grow.
+    /// Memory could not be had: for the output, the stack, the memo.
     OutOfMemory,
     /// The protocol cannot hold a value of that size.
     ProtocolLimit(&'static str),
@@ -69,6 +71,7 @@ impl fmt::Display for Error {
             Error::MemoMissing(i) => write!(f, "Memo value not found at index {i}"),
             Error::NegativeSize => f.write_str("a size in the stream is negative"),
             Error::TooLarge => f.write_str("a size in the stream exceeds this machine's memory"),
+            Error::NegativeIndex => f.write_str("negative PUT argument"),
             Error::BadText => f.write_str("a text argument is malformed"),
             Error::OddItems => f.write_str("odd number of items for SETITEMS"),
             Error::BadUtf8 => f.write_str("a string is not valid UTF-8"),
@@ -78,7 +81,7 @@ impl fmt::Display for Error {
             Error::GlobalNotStr => f.write_str("STACK_GLOBAL requires str"),
             Error::BadExtensionCode(_) => f.write_str("EXT specifies code <= 0"),
             Error::MemoFull => f.write_str("more than 4294967290 objects in one memo"),
-            Error::OutOfMemory => f.write_str("out of memory while writing the stream"),
+            Error::OutOfMemory => f.write_str("out of memory"),
             Error::ProtocolLimit(what) => f.write_str(what),
         }
     }

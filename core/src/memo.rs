@@ -61,6 +61,7 @@ pub struct Memo {
     shift: u32,
     len: usize,
     generation: u32,
+    failed: bool,
 }
 
 const MIN_SLOTS: usize = 64;
@@ -81,7 +82,13 @@ impl Memo {
             shift: 64 - MIN_SLOTS.trailing_zeros(),
             len: 0,
             generation: 1,
+            failed: false,
         }
+    }
+
+    /// Whether memory ran out: entries may be missing, the dump must fail.
+    pub fn failed(&self) -> bool {
+        self.failed
     }
 
     /// Objects in the table.
@@ -184,7 +191,17 @@ impl Memo {
         // growing; twofold when large, for memory.
         let factor = if self.slots.len() < 1 << 18 { 4 } else { 2 };
         let bigger = self.slots.len() * factor;
-        let old = core::mem::replace(&mut self.slots, vec![Slot::default(); bigger]);
+        let mut slots = Vec::new();
+        if slots.try_reserve_exact(bigger).is_err() {
+            self.failed = true;
+            // Room for probes to end is all that is needed: the walk is over.
+            if self.len * 8 > self.slots.len() * 7 {
+                self.clear();
+            }
+            return;
+        }
+        slots.resize(bigger, Slot::default());
+        let old = core::mem::replace(&mut self.slots, slots);
         let generation = self.generation;
         self.generation = 1;
         self.shift = 64 - bigger.trailing_zeros();

@@ -168,6 +168,9 @@ impl<S: Storage> Out<S> {
     #[cold]
     #[inline(never)]
     fn reserve_cold(&mut self, n: usize) -> bool {
+        if self.failed {
+            return false;
+        }
         let grown = self.len.checked_add(n).and_then(|need| self.storage.grow(self.len, need));
         match grown {
             Some((ptr, cap)) => {
@@ -177,8 +180,12 @@ impl<S: Storage> Out<S> {
                 true
             }
             None => {
+                // The storage may have given up its memory: nothing is written
+                // from here on.
                 self.failed = true;
                 self.len = 0;
+                self.cap = 0;
+                self.ptr = NonNull::dangling();
                 false
             }
         }

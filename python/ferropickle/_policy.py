@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ferropickle._native import Policy, current_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Stands for the choice in effect; no choice has this value.
+_IN_EFFECT: Any = object()
+
 
 @contextmanager
 def policy(
     chosen: Policy | None = None,
     *,
-    gc: Literal["pause", "keep"] | None = None,
+    gc: Literal["pause", "keep"] = _IN_EFFECT,
 ) -> Iterator[Policy]:
     """Put a policy in effect for a block, in this thread or task alone.
 
@@ -28,7 +31,7 @@ def policy(
     if chosen is not None and not isinstance(chosen, Policy):
         raise TypeError(f"policy must be a Policy or None, not {type(chosen).__name__}")
     base = chosen or current_policy.get(None) or Policy()
-    in_effect = Policy(gc=gc or base.gc, face=base.face)
+    in_effect = Policy(gc=base.gc if gc is _IN_EFFECT else gc, face=base.face)
     token = current_policy.set(in_effect)
     try:
         yield in_effect

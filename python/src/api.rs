@@ -41,12 +41,20 @@ pub fn callback_of(callback: Option<&Bound<'_, PyAny>>, proto: u8) -> PyResult<O
     if proto < 5 {
         return Err(PyValueError::new_err("buffer_callback needs protocol >= 5"));
     }
+    if !callback.is_callable() {
+        let name = callback.get_type().name()?;
+        let text = format!("buffer_callback must be callable or None, not {name}");
+        return Err(PyTypeError::new_err(text));
+    }
     Ok(Some(from_bound(callback)))
 }
 
 /// Adds the path to the exception of a dump that failed.
 #[cold]
 pub fn explain(py: Python<'_>, raised: Raised, walker: &Walker, face: Face) -> PyErr {
+    if raised.is_no_memory() {
+        return raised.into_py(py);
+    }
     // Taken first: looking at the path must not meet an exception that is set.
     let error = raised.into_py(py);
     let path = dump_path::of(walker);
@@ -184,8 +192,15 @@ pub fn fill_builder(
     builder.errors = errors.to_owned();
     builder.buffers = match buffers.filter(|buffers| !buffers.is_none()) {
         Some(buffers) => {
-            let iter = fast::iter(from_bound(buffers).obj());
-            Some(iter.map_err(|raised| raised.into_py(buffers.py()))?)
+            let iter = buffers.try_iter().map_err(|error| {
+                let name = buffers.get_type().name().map(|n| n.to_string()).unwrap_or_default();
+                if error.is_instance_of::<PyTypeError>(buffers.py()) {
+                    PyTypeError::new_err(format!("buffers must be an iterable, not {name}"))
+                } else {
+                    error
+                }
+            })?;
+            Some(from_bound(iter.as_any()))
         }
         None => None,
     };
@@ -223,7 +238,7 @@ pub fn loads<'py>(
     let bytes: &[u8] = if fast::is_bytes(data.ty()) {
         fast::bytes_data(data.obj())
     } else {
-        view = View::new(data.obj()).map_err(|raised| raised.into_py(py))?;
+        view = View::of_argument(data.obj(), "data").map_err(|raised| raised.into_py(py))?;
         view.as_slice()
     };
     let object = run_load(py, &mut SliceReader::new(bytes), &mut builder, choices)?;

@@ -61,6 +61,20 @@ impl Raised {
         Raised::of(types::get().unpickling_error.obj(), text)
     }
 
+    /// Raises MemoryError.
+    #[cold]
+    pub fn no_memory() -> Raised {
+        // SAFETY: the GIL is held; the exception is preallocated.
+        unsafe { ffi::PyErr_NoMemory() };
+        Raised::set()
+    }
+
+    /// Whether the exception is MemoryError: nothing may be added to it then.
+    pub fn is_no_memory(&self) -> bool {
+        // SAFETY: the GIL is held.
+        unsafe { ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) != 0 }
+    }
+
     /// Takes a PyO3 error.
     #[cold]
     pub fn from_py(error: PyErr) -> Raised {
@@ -97,11 +111,7 @@ impl Raised {
 #[cold]
 pub fn raise_encode(error: Error) -> Raised {
     match error {
-        Error::OutOfMemory => {
-            // SAFETY: the GIL is held.
-            unsafe { ffi::PyErr_NoMemory() };
-            Raised::set()
-        }
+        Error::OutOfMemory => Raised::no_memory(),
         // SAFETY: the exception class is alive.
         Error::ProtocolLimit(text) => unsafe {
             Raised::of(Obj::new(ffi::PyExc_OverflowError), text)
@@ -122,9 +132,10 @@ pub fn raise_decode(error: Error, at: u64, op: u8) -> Raised {
         Error::UnsupportedProtocol(_) => {
             Raised::new(Exc::ValueError, &format!("{error} (at byte {at})"))
         }
-        Error::BadText => {
+        Error::NegativeIndex => {
             Raised::new(Exc::ValueError, &format!("{error} (at byte {at}, opcode {name})"))
         }
+        Error::OutOfMemory => Raised::no_memory(),
         Error::UnknownOpcode(_) => Raised::unpickling(&format!("{error} (at byte {at})")),
         _ => Raised::unpickling(&format!("{error} (at byte {at}, opcode {name})")),
     }
@@ -172,6 +183,15 @@ fn try_annotate(py: Python<'_>, error: &PyErr, note: &str, prefix: Option<&str>)
 /// Whether the exception that is set is of exactly one of the classes that
 /// pickling itself raises, so that its text is ours to complete.
 pub fn is_plain(error: &PyErr, py: Python<'_>) -> bool {
+    // One that came through a Python frame was raised by somebody's code; all
+    // but the standard library's own refusal keep their text.
+    let refusal = |error: &PyErr| {
+        let text = error.value(py).to_string();
+        text.starts_with("cannot pickle '") || text.starts_with("Can't pickle ")
+    };
+    if error.traceback(py).is_some() && !refusal(error) {
+        return false;
+    }
     let ty = error.get_type(py);
     let types = types::get();
     // SAFETY: the interpreter's exception classes live as long as it does.

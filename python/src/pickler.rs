@@ -111,8 +111,9 @@ impl Pickler {
     }
 
     #[setter]
-    fn set_fast(&mut self, fast: bool) {
-        self.fast = fast;
+    fn set_fast(&mut self, fast: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.fast = fast.is_truthy()?;
+        Ok(())
     }
 
     /// Whether the protocol is binary (1 and up).

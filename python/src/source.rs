@@ -12,6 +12,7 @@ use ferropickle_core::decode::{Read, Step};
 use ferropickle_core::limits::{LINE_MAX_BYTES, READ_STEP_BYTES};
 use ferropickle_core::opcode::Op;
 use pyo3::ffi;
+use pyo3::{PyErr, Python};
 
 /// Bytes asked of `peek` at a time.
 const PEEK_BYTES: i64 = 64 * 1024;
@@ -20,6 +21,7 @@ const PEEK_BYTES: i64 = 64 * 1024;
 pub struct FileSource {
     read: Own,
     readline: Own,
+    readinto: Option<Own>,
     peek: Option<Own>,
     buffer: Vec<u8>,
     at: usize,
@@ -38,16 +40,25 @@ impl FileSource {
             let text = "file must have 'read' and 'readline' attributes";
             return Err(Raised::new(Exc::TypeError, text));
         };
-        let peek = method(&names.peek)?;
-        Ok(FileSource { read, readline, peek, buffer: Vec::new(), at: 0, peeked: false, base: 0 })
+        let (readinto, peek) = (method(&names.readinto)?, method(&names.peek)?);
+        Ok(FileSource {
+            read,
+            readline,
+            readinto,
+            peek,
+            buffer: Vec::new(),
+            at: 0,
+            peeked: false,
+            base: 0,
+        })
     }
 
     /// Calls `f` with every object held, for the cyclic collector.
     pub fn each_ref(&self, mut f: impl FnMut(Obj)) {
         f(self.read.obj());
         f(self.readline.obj());
-        if let Some(peek) = &self.peek {
-            f(peek.obj());
+        for optional in [&self.readinto, &self.peek] {
+            optional.iter().for_each(|method| f(method.obj()));
         }
     }
 
@@ -63,11 +74,16 @@ impl FileSource {
     }
 
     fn append(&mut self, data: Obj, method: &str) -> Result<usize, Raised> {
-        if !fast::is_bytes(data.ty()) {
-            let text = format!("{method}() returned {}, not bytes", type_name(data));
-            return Err(Raised::new(Exc::TypeError, &text));
+        let view;
+        let data = if fast::is_bytes(data.ty()) {
+            fast::bytes_data(data)
+        } else {
+            view = View::of_argument(data, &format!("result of {method}()"))?;
+            view.as_slice()
+        };
+        if self.buffer.try_reserve(data.len()).is_err() {
+            return Err(Raised::no_memory());
         }
-        let data = fast::bytes_data(data);
         self.buffer.extend_from_slice(data);
         Ok(data.len())
     }
@@ -248,6 +264,30 @@ impl Read<Raised> for FileSource {
         Ok(())
     }
 
+    fn reads_into(&self) -> bool {
+        self.readinto.is_some()
+    }
+
+    fn read_into(&mut self, to: &mut [u8]) -> Step<(), Raised> {
+        let ready = self.left().min(to.len());
+        to[..ready].copy_from_slice(&self.buffer[self.at..self.at + ready]);
+        self.at += ready;
+        let mut done = ready;
+        if done < to.len() {
+            self.settle()?;
+            self.drop_used();
+        }
+        while done < to.len() {
+            let got = self.read_some_into(&mut to[done..])?;
+            if got == 0 {
+                return Err(Error::Truncated.into());
+            }
+            self.base += got as u64;
+            done += got;
+        }
+        Ok(())
+    }
+
     fn position(&self) -> u64 {
         self.base + self.at as u64
     }
@@ -274,6 +314,40 @@ impl FileSource {
         Ok(())
     }
 
+    /// One call of `readinto`.
+    fn read_some_into(&mut self, to: &mut [u8]) -> Result<usize, Raised> {
+        let Some(readinto) = self.readinto.clone() else { return Ok(0) };
+        // SAFETY: a view of memory that outlives the call; it is released
+        // before the memory is used again, so a file that kept it finds
+        // nothing there.
+        let view = unsafe {
+            Own::from_new(ffi::PyMemoryView_FromMemory(
+                to.as_mut_ptr().cast(),
+                to.len() as isize,
+                ffi::PyBUF_WRITE,
+            ))?
+        };
+        let count = readinto.call(&[view.obj()]);
+        let error = count.is_err().then(|| Python::attach(PyErr::fetch));
+        let released = view.getattr(fast::intern(c"release")?.obj())?.call(&[]);
+        if let Some(error) = error {
+            if let Err(raised) = released {
+                raised.discard();
+            }
+            return Err(Raised::from_py(error));
+        }
+        released?;
+        let count = count?;
+        if !fast::is_int(count.ty()) {
+            let text = format!("readinto() returned {}, not int", type_name(count.obj()));
+            return Err(Raised::new(Exc::TypeError, &text));
+        }
+        match fast::long::as_i64(count.obj()).and_then(|n| usize::try_from(n).ok()) {
+            Some(n) if n <= to.len() => Ok(n),
+            _ => Err(Raised::new(Exc::ValueError, "readinto() returned a count out of range")),
+        }
+    }
+
     fn place(&mut self, first: &[u8], second: &[u8], rest: &[u8]) {
         self.buffer.clear();
         for part in [first, b"\n", second, b"\n", rest] {
@@ -296,6 +370,17 @@ impl View {
             return Err(Raised::set());
         }
         Ok(View { raw })
+    }
+
+    /// As [`View::new`] for an argument: a TypeError names it.
+    pub fn of_argument(obj: Obj, argument: &str) -> Result<View, Raised> {
+        // SAFETY: a live object.
+        if unsafe { ffi::PyObject_CheckBuffer(obj.ptr()) } == 0 {
+            let text =
+                format!("{argument}: a bytes-like object is required, not '{}'", type_name(obj));
+            return Err(Raised::new(Exc::TypeError, &text));
+        }
+        View::new(obj)
     }
 
     /// The bytes.

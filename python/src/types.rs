@@ -51,6 +51,7 @@ table! {
         write = c"write";
         read = c"read";
         readline = c"readline";
+        readinto = c"readinto";
         peek = c"peek";
         persistent_id = c"persistent_id";
         persistent_load = c"persistent_load";
@@ -59,13 +60,10 @@ table! {
         find_class = c"find_class";
         int = c"int";
         is_safe = c"is_safe";
-        value = c"value";
-        name_slot = c"_name_";
         value_slot = c"_value_";
         latin1 = c"latin1";
     }
     objects {
-        pickle_error = "_pickle"."PickleError";
         pickling_error = "_pickle"."PicklingError";
         unpickling_error = "_pickle"."UnpicklingError";
         copyreg_dispatch = "copyreg"."dispatch_table";
@@ -75,7 +73,6 @@ table! {
         codecs_encode = "_codecs"."encode";
         partial = "functools"."partial";
         getattr_function = "builtins"."getattr";
-        object_class = "builtins"."object";
         name_mapping_2to3 = "_compat_pickle"."NAME_MAPPING";
         import_mapping_2to3 = "_compat_pickle"."IMPORT_MAPPING";
         name_mapping_3to2 = "_compat_pickle"."REVERSE_NAME_MAPPING";

@@ -10,10 +10,12 @@ use crate::policy::{self, Choices, GcChoice};
 use crate::source::FileSource;
 use crate::types::{self, from_bound, to_bound};
 use ferropickle_core::decode::{Decoder, MemoSlots};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// What `__init__` sets up, and a load takes out for its time.
 struct Setup {
@@ -35,7 +37,7 @@ pub struct Unpickler {
     busy: bool,
     /// For `find_class` called from outside a load.
     fix_imports: bool,
-    proto: u8,
+    proto: Rc<Cell<u8>>,
 }
 
 #[pymethods]
@@ -48,7 +50,7 @@ impl Unpickler {
             decoder: Decoder::default(),
             busy: false,
             fix_imports: true,
-            proto: 0,
+            proto: Rc::default(),
         }
     }
 
@@ -70,7 +72,7 @@ impl Unpickler {
             FileSource::new(from_bound(file).obj()).map_err(|raised| raised.into_py(py))?;
         let mut this = slf.try_borrow_mut()?;
         this.fix_imports = fix_imports;
-        this.proto = 0;
+        this.proto = Rc::clone(&builder.proto);
         let old_setup = this.setup.replace(Setup { source, builder, choices });
         let old = core::mem::take(&mut this.decoder);
         drop(this);
@@ -98,7 +100,6 @@ impl Unpickler {
         decoder.reset();
         let mut this = slf.try_borrow_mut()?;
         this.busy = false;
-        this.proto = setup.builder.proto;
         this.setup = Some(setup);
         this.decoder = decoder;
         drop(this);
@@ -115,7 +116,7 @@ impl Unpickler {
         let py = slf.py();
         let (proto, fix_imports) = {
             let this = slf.try_borrow()?;
-            (this.proto, this.fix_imports)
+            (this.proto.get(), this.fix_imports)
         };
         let (module, name) = (from_bound(module_name), from_bound(global_name));
         let found = api::find_class(module.obj(), name.obj(), proto, fix_imports);
@@ -154,7 +155,9 @@ impl Unpickler {
                 key.extract().map_err(|_| PyTypeError::new_err("memo key must be integers"))?;
             let index = u64::try_from(index)
                 .map_err(|_| PyValueError::new_err("memo key must be positive integers."))?;
-            slots.put(index, from_bound(&value));
+            slots
+                .put(index, from_bound(&value))
+                .map_err(|_| PyMemoryError::new_err("out of memory"))?;
         }
         let mut this = slf.try_borrow_mut()?;
         let old = core::mem::replace(&mut this.decoder.memo, slots);
@@ -205,7 +208,7 @@ impl Unpickler {
         };
         setup.builder.find_class = hook(&names.find_class)?;
         setup.builder.persistent_load = hook(&names.persistent_load)?;
-        setup.builder.proto = 0;
+        setup.builder.proto.set(0);
         let paused = (setup.choices.gc == GcChoice::Pause).then(Paused::new);
         let outcome = decoder.decode(&mut setup.source, &mut setup.builder);
         drop(paused);

@@ -17,7 +17,7 @@ pub use slots::MemoSlots;
 pub use verify::verify;
 
 use crate::error::Error;
-use crate::limits::HIGHEST_PROTOCOL;
+use crate::limits::{FRAME_TARGET_BYTES, HIGHEST_PROTOCOL, READ_STEP_BYTES};
 use crate::opcode::Op;
 
 /// Why decoding stopped.
@@ -124,6 +124,25 @@ pub trait Build {
     fn build(&mut self, object: &Self::Obj, state: Self::Obj) -> Step<(), Self::Error>;
     /// Another reference to the same object.
     fn share(&mut self, object: &Self::Obj) -> Self::Obj;
+    /// Bytes, or a bytearray if `mutable`, of a large payload: `fill` reads the
+    /// next part of it. The length is the stream's word, so memory is taken in
+    /// steps.
+    fn large(
+        &mut self,
+        len: usize,
+        mutable: bool,
+        fill: &mut dyn FnMut(&mut [u8]) -> Step<(), Self::Error>,
+    ) -> Step<Self::Obj, Self::Error> {
+        let mut data = Vec::new();
+        while data.len() < len {
+            let have = data.len();
+            let more = (len - have).min(have.max(READ_STEP_BYTES));
+            data.try_reserve(more).map_err(|_| Error::OutOfMemory)?;
+            data.resize(have + more, 0);
+            fill(&mut data[have..])?;
+        }
+        if mutable { self.bytearray(&data) } else { self.bytes(&data) }
+    }
     /// The stream names its protocol.
     fn proto(&mut self, _proto: u8) {}
     /// Called every few thousand opcodes: signals.
@@ -208,8 +227,19 @@ impl<T> Decoder<T> {
     }
 
     #[inline(always)]
-    fn push(&mut self, object: T) {
+    fn push<E>(&mut self, object: T) -> Step<(), E> {
+        if self.stack.len() == self.stack.capacity() {
+            self.grow_stack()?;
+        }
         self.stack.push(object);
+        Ok(())
+    }
+
+    /// Makes room for one more object at least, or tells that memory is out.
+    #[cold]
+    #[inline(never)]
+    fn grow_stack(&mut self) -> Result<(), Error> {
+        self.stack.try_reserve(1).map_err(|_| Error::OutOfMemory)
     }
 
     #[inline(always)]
@@ -266,8 +296,7 @@ impl<T> Decoder<T> {
     ) -> Step<(), E> {
         let found = self.memo.get(index).ok_or(Cause::Format(Error::MemoMissing(index)))?;
         let object = build.share(found);
-        self.stack.push(object);
-        Ok(())
+        self.push(object)
     }
 
     fn memo_put<E>(
@@ -276,8 +305,7 @@ impl<T> Decoder<T> {
         build: &mut impl Build<Obj = T, Error = E>,
     ) -> Step<(), E> {
         let object = build.share(self.top()?);
-        self.memo.put(index, object);
-        Ok(())
+        Ok(self.memo.put(index, object)?)
     }
 
     fn run<R, B>(
@@ -310,23 +338,23 @@ impl<T> Decoder<T> {
             match op {
                 Op::None => {
                     let object = build.none()?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Newtrue | Op::Newfalse => {
                     let object = build.bool(op == Op::Newtrue)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Binint1 => {
                     let object = build.int(reader.byte()?.into())?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Binint2 => {
                     let object = build.int(u16::from_le_bytes(reader.array()?).into())?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Binint => {
                     let object = build.int(i32::from_le_bytes(reader.array()?).into())?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Long1 => {
                     let n = reader.byte()? as usize;
@@ -343,27 +371,33 @@ impl<T> Decoder<T> {
                         b"01" => build.bool(true)?,
                         _ => match plain_decimal(text) {
                             Some(value) => build.int(value)?,
+                            None if text.is_empty() => return Err(Error::BadText.into()),
                             None => build.int_text(text)?,
                         },
                     };
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Long => {
                     let text = reader.line()?;
                     let digits = text.strip_suffix(b"L").unwrap_or(text);
                     let object = match plain_decimal(digits) {
                         Some(value) => build.int(value)?,
+                        None if digits.is_empty() => return Err(Error::BadText.into()),
                         None => build.int_text(digits)?,
                     };
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Binfloat => {
                     let object = build.float(f64::from_be_bytes(reader.array()?))?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Float => {
-                    let object = build.float_text(reader.line()?)?;
-                    self.push(object);
+                    let text = reader.line()?;
+                    if text.is_empty() {
+                        return Err(Error::BadText.into());
+                    }
+                    let object = build.float_text(text)?;
+                    self.push(object)?;
                 }
                 Op::ShortBinunicode => {
                     let n = reader.byte()? as usize;
@@ -379,53 +413,54 @@ impl<T> Decoder<T> {
                 }
                 Op::Unicode => {
                     let object = build.str_escaped(reader.line()?)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::ShortBinbytes => {
                     let n = reader.byte()? as usize;
                     let object = build.bytes(reader.take(n)?)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Binbytes => {
                     let n = u32_le(reader)? as usize;
-                    let object = build.bytes(reader.take(n)?)?;
-                    self.push(object);
+                    let object = payload(reader, build, n, false)?;
+                    self.push(object)?;
                 }
                 Op::Binbytes8 => {
                     let n = wide_len(u64_le(reader)?)?;
-                    let object = build.bytes(reader.take(n)?)?;
-                    self.push(object);
+                    let object = payload(reader, build, n, false)?;
+                    self.push(object)?;
                 }
                 Op::Bytearray8 => {
                     let n = wide_len(u64_le(reader)?)?;
-                    let object = build.bytearray(reader.take(n)?)?;
-                    self.push(object);
+                    let object = payload(reader, build, n, true)?;
+                    self.push(object)?;
                 }
                 Op::ShortBinstring => {
                     let n = reader.byte()? as usize;
                     let object = build.string(reader.take(n)?)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Binstring => {
                     let n = signed_len(u32_le(reader)?)?;
                     let object = build.string(reader.take(n)?)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::String => {
                     let object = build.string_literal(reader.line()?)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::NextBuffer => {
                     let object = build.next_buffer()?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::ReadonlyBuffer => {
                     let buffer = self.pop()?;
                     let object = build.readonly_buffer(buffer)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Mark => {
                     self.fence = self.stack.len();
+                    self.marks.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
                     self.marks.push(self.fence);
                 }
                 Op::Pop => {
@@ -441,11 +476,11 @@ impl<T> Decoder<T> {
                 }
                 Op::Dup => {
                     let object = build.share(self.top()?);
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::EmptyTuple => {
                     let object = build.empty_tuple()?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Tuple1 => {
                     let from = self.need(1)?;
@@ -465,7 +500,7 @@ impl<T> Decoder<T> {
                 }
                 Op::EmptyList => {
                     let object = build.empty_list()?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::List => {
                     let from = self.pop_mark()?;
@@ -481,7 +516,7 @@ impl<T> Decoder<T> {
                 }
                 Op::EmptyDict => {
                     let object = build.empty_dict()?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Dict => {
                     let from = self.pop_mark()?;
@@ -499,7 +534,7 @@ impl<T> Decoder<T> {
                 }
                 Op::EmptySet => {
                     let object = build.empty_set()?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Additems => {
                     let from = self.pop_mark_above()?;
@@ -511,7 +546,7 @@ impl<T> Decoder<T> {
                 }
                 Op::Memoize => {
                     let object = build.share(self.top()?);
-                    self.memo.push(object);
+                    self.memo.push(object)?;
                 }
                 Op::Binput => {
                     let index = reader.byte()?;
@@ -523,6 +558,7 @@ impl<T> Decoder<T> {
                 }
                 Op::Put => {
                     let index = index_text(reader.line()?)?;
+                    let index = u64::try_from(index).map_err(|_| Error::NegativeIndex)?;
                     self.memo_put(index, build)?;
                 }
                 Op::Binget => {
@@ -535,21 +571,25 @@ impl<T> Decoder<T> {
                 }
                 Op::Get => {
                     let index = index_text(reader.line()?)?;
+                    let index = u64::try_from(index).map_err(|_| Error::MemoMissing(u64::MAX))?;
                     self.memo_get(index, build)?;
                 }
                 Op::Global => {
                     let object = {
-                        let lines = reader.two_lines()?;
-                        build.global(lines.0, lines.1)?
+                        let (module, name) = reader.two_lines()?;
+                        if module.is_empty() || name.is_empty() {
+                            return Err(Error::BadText.into());
+                        }
+                        build.global(module, name)?
                     };
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::StackGlobal => {
                     self.need(2)?;
                     let name = self.pop()?;
                     let module = self.pop()?;
                     let object = build.stack_global(module, name)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Ext1 => {
                     let code = reader.byte()?;
@@ -565,26 +605,26 @@ impl<T> Decoder<T> {
                 }
                 Op::Persid => {
                     let object = build.persistent_text(reader.line()?)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Binpersid => {
                     let id = self.pop()?;
                     let object = build.persistent(id)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Reduce => {
                     self.need(2)?;
                     let args = self.pop()?;
                     let callable = self.pop()?;
                     let object = build.reduce(callable, args)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Newobj => {
                     self.need(2)?;
                     let args = self.pop()?;
                     let class = self.pop()?;
                     let object = build.newobj(class, args)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::NewobjEx => {
                     self.need(3)?;
@@ -592,7 +632,7 @@ impl<T> Decoder<T> {
                     let args = self.pop()?;
                     let class = self.pop()?;
                     let object = build.newobj_ex(class, args, kwargs)?;
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Build => {
                     self.need(2)?;
@@ -607,17 +647,20 @@ impl<T> Decoder<T> {
                     let class = build.share(&self.stack[mark]);
                     let object = build.instance(class, &mut self.stack, mark + 1)?;
                     self.stack.truncate(mark);
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Inst => {
-                    let class = {
-                        let lines = reader.two_lines()?;
-                        build.global(lines.0, lines.1)?
-                    };
                     let mark = self.pop_mark()?;
+                    let class = {
+                        let (module, name) = reader.two_lines()?;
+                        if module.is_empty() || name.is_empty() {
+                            return Err(Error::BadText.into());
+                        }
+                        build.global(module, name)?
+                    };
                     let object = build.instance(class, &mut self.stack, mark)?;
                     self.stack.truncate(mark);
-                    self.push(object);
+                    self.push(object)?;
                 }
                 Op::Proto => {
                     let proto = reader.byte()?;
@@ -638,7 +681,7 @@ impl<T> Decoder<T> {
 
     #[inline(always)]
     fn even<E>(&self, from: usize) -> Step<(), E> {
-        if (self.stack.len() - from) % 2 != 0 {
+        if !(self.stack.len() - from).is_multiple_of(2) {
             return Err(Error::OddItems.into());
         }
         Ok(())
@@ -667,7 +710,7 @@ impl<T> Decoder<T> {
         let mark = self.marks.last().copied();
         let bytes = reader.take(n)?;
         let object = build.str(bytes, TextContext { stack: &self.stack, mark, next })?;
-        self.push(object);
+        self.push(object)?;
         Ok(())
     }
 
@@ -682,7 +725,7 @@ impl<T> Decoder<T> {
             Some(value) => build.int(value)?,
             None => build.int_bytes(bytes)?,
         };
-        self.push(object);
+        self.push(object)?;
         Ok(())
     }
 
@@ -695,9 +738,23 @@ impl<T> Decoder<T> {
             return Err(Error::BadExtensionCode(code).into());
         }
         let object = build.extension(code)?;
-        self.push(object);
+        self.push(object)?;
         Ok(())
     }
+}
+
+/// A bytes or bytearray payload of `n` bytes.
+#[inline(always)]
+fn payload<R, B>(reader: &mut R, build: &mut B, n: usize, mutable: bool) -> Step<B::Obj, B::Error>
+where
+    R: Read<B::Error>,
+    B: Build,
+{
+    if n >= FRAME_TARGET_BYTES && reader.reads_into() {
+        return build.large(n, mutable, &mut |to| reader.read_into(to));
+    }
+    let data = reader.take(n)?;
+    if mutable { build.bytearray(data) } else { build.bytes(data) }
 }
 
 /// Little-endian two's complement of at most 8 bytes.
@@ -718,18 +775,24 @@ fn plain_decimal(text: &[u8]) -> Option<i64> {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
+    // A leading zero means another base, or is an error: the builder knows.
+    let other_base = digits.len() > 1 && digits[0] == b'0';
+    if digits.is_empty()
+        || digits.len() > 18
+        || other_base
+        || !digits.iter().all(u8::is_ascii_digit)
+    {
         return None;
     }
     let value = digits.iter().fold(0i64, |value, digit| value * 10 + i64::from(digit - b'0'));
     Some(if negative { -value } else { value })
 }
 
-fn index_text<E>(text: &[u8]) -> Step<u64, E> {
-    match plain_decimal(text) {
-        Some(value) => u64::try_from(value).map_err(|_| Error::BadText.into()),
-        None => Err(Error::BadText.into()),
-    }
+fn index_text(text: &[u8]) -> Result<i64, Error> {
+    let zeros = text.iter().take_while(|digit| **digit == b'0').count();
+    let digits =
+        if zeros == text.len() { &text[zeros.saturating_sub(1)..] } else { &text[zeros..] };
+    plain_decimal(digits).ok_or(Error::BadText)
 }
 
 fn signed_len<E>(n: u32) -> Step<usize, E> {

@@ -22,6 +22,17 @@ pub trait Read<E> {
     /// The opcode `n` bytes ahead, if that is known without reading.
     fn peek_after(&self, n: usize) -> Option<Op>;
 
+    /// Whether large payloads had better be read straight to where they stay.
+    fn reads_into(&self) -> bool {
+        false
+    }
+
+    /// Fills `to` with the next bytes.
+    fn read_into(&mut self, to: &mut [u8]) -> Step<(), E> {
+        to.copy_from_slice(self.take(to.len())?);
+        Ok(())
+    }
+
     /// The next opcode, if that is known without reading.
     #[inline(always)]
     fn peek(&self) -> Option<Op> {

@@ -142,7 +142,7 @@ pub fn build(object: Obj, state: Obj) -> Result<(), Raised> {
     if let Some(state) = state.filter(|state| !state.is_none()) {
         set_state(object, state)?;
     }
-    if let Some(slots) = slots.filter(|slots| !slots.is_none()) {
+    if let Some(slots) = slots {
         set_slots(object, slots)?;
     }
     Ok(())

@@ -73,6 +73,9 @@ impl Builder {
 /// A dict subclass or another mapping: `object[key] = value`.
 #[cold]
 fn set_other(stack: &mut Vec<Own>, from: usize) -> Result<(), Raised> {
+    if from == stack.len() {
+        return Ok(());
+    }
     let target = stack[from - 1].clone();
     for pair in stack[from..].chunks_exact(2) {
         // SAFETY: live objects; -1 with an error set.

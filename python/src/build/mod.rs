@@ -40,7 +40,7 @@ pub struct Builder {
     /// Iterator over out-of-band buffers.
     pub buffers: Option<Own>,
     /// Protocol of the stream: says whether names are Python 2's.
-    pub proto: u8,
+    pub proto: std::rc::Rc<core::cell::Cell<u8>>,
     /// What is known of classes met in this load.
     pub classes: instance::ClassCache,
 }
@@ -101,6 +101,14 @@ impl Build for Builder {
     }
     fn bytearray(&mut self, bytes: &[u8]) -> R<Own> {
         Ok(text::bytearray(bytes)?)
+    }
+    fn large(
+        &mut self,
+        len: usize,
+        mutable: bool,
+        fill: &mut dyn FnMut(&mut [u8]) -> R<()>,
+    ) -> R<Own> {
+        if mutable { text::large_bytearray(len, fill) } else { text::large_bytes_read(len, fill) }
     }
     fn next_buffer(&mut self) -> R<Own> {
         Ok(self.build_next_buffer()?)
@@ -194,7 +202,7 @@ impl Build for Builder {
     }
     #[inline(always)]
     fn proto(&mut self, proto: u8) {
-        self.proto = proto;
+        self.proto.set(proto);
     }
 }
 

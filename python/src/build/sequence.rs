@@ -151,6 +151,9 @@ fn append_other(stack: &mut Vec<Own>, from: usize) -> Result<(), Raised> {
 }
 
 pub fn add_items(stack: &mut Vec<Own>, from: usize) -> Result<(), Raised> {
+    if from == stack.len() {
+        return Ok(());
+    }
     let set = stack[from - 1].clone();
     if fast::is_set(set.ty()) {
         for item in stack.drain(from..) {

@@ -3,7 +3,7 @@
 use super::Builder;
 use crate::error::Raised;
 use crate::fast::{self, Own, storage, text};
-use ferropickle_core::decode::TextContext;
+use ferropickle_core::decode::{Step, TextContext};
 use ferropickle_core::opcode::Op;
 use pyo3::ffi;
 use std::ffi::CString;
@@ -78,6 +78,56 @@ fn large_bytes(data: &[u8]) -> Result<Own, Raised> {
         core::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len());
     }
     Ok(bytes)
+}
+
+/// Memory taken for a payload on the word of a stream that is read from a file;
+/// more is taken once that much has come.
+const FIRST_STEP_BYTES: usize = 16 << 20;
+
+/// What `fill` reads, straight into a bytes object.
+pub fn large_bytes_read(
+    len: usize,
+    fill: &mut dyn FnMut(&mut [u8]) -> Step<(), Raised>,
+) -> Step<Own, Raised> {
+    let mut filled = 0;
+    let mut bytes = storage::new_bytes(len.min(FIRST_STEP_BYTES))?;
+    loop {
+        let room = fast::bytes_data(bytes.obj()).len();
+        // SAFETY: the object is ours alone and has `room` bytes.
+        let to = unsafe {
+            let start: *mut u8 = ffi::PyBytes_AS_STRING(bytes.ptr()).cast_mut().cast();
+            core::slice::from_raw_parts_mut(start.add(filled), room - filled)
+        };
+        fill(to)?;
+        filled = room;
+        if filled == len {
+            return Ok(bytes);
+        }
+        bytes = storage::resize_bytes(bytes, len.min(room * 2))?;
+    }
+}
+
+/// What `fill` reads, straight into a bytearray.
+pub fn large_bytearray(
+    len: usize,
+    fill: &mut dyn FnMut(&mut [u8]) -> Step<(), Raised>,
+) -> Step<Own, Raised> {
+    let array = bytearray(&[])?;
+    let mut filled = 0;
+    while filled < len {
+        let room = len.min((filled * 2).max(FIRST_STEP_BYTES));
+        // SAFETY: the object is ours alone: nothing has exported its memory.
+        let to = unsafe {
+            if ffi::PyByteArray_Resize(array.ptr(), room as isize) < 0 {
+                return Err(Raised::set().into());
+            }
+            let start: *mut u8 = ffi::PyByteArray_AsString(array.ptr()).cast();
+            core::slice::from_raw_parts_mut(start.add(filled), room - filled)
+        };
+        fill(to)?;
+        filled = room;
+    }
+    Ok(array)
 }
 
 pub fn bytearray(data: &[u8]) -> Result<Own, Raised> {

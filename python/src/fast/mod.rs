@@ -213,6 +213,7 @@ pub enum Exc {
     ValueError,
     EofError,
     NotImplementedError,
+    RecursionError,
 }
 
 /// The exception's class.
@@ -226,6 +227,7 @@ pub fn unsafe_exc(which: Exc) -> Obj {
             Exc::KeyError => ffi::PyExc_KeyError,
             Exc::ValueError => ffi::PyExc_ValueError,
             Exc::EofError => ffi::PyExc_EOFError,
+            Exc::RecursionError => ffi::PyExc_RecursionError,
             Exc::NotImplementedError => ffi::PyExc_NotImplementedError,
         })
     }

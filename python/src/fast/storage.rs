@@ -104,6 +104,17 @@ pub fn new_bytes(len: usize) -> Result<Own, Raised> {
     }
 }
 
+/// The same bytes object with another length; what is new is not yet filled.
+pub fn resize_bytes(bytes: Own, len: usize) -> Result<Own, Raised> {
+    let mut ptr = bytes.into_ptr();
+    // SAFETY: the object is ours alone; on failure it is freed, the pointer
+    // null and an exception set.
+    unsafe {
+        super::private::_PyBytes_Resize(&mut ptr, len as isize);
+        Own::from_new(ptr)
+    }
+}
+
 // SAFETY: the scratch vector and the bytes object are both valid for their
 // capacity, stay where they are between calls, and `grow` copies or reallocates
 // the first `len` bytes.

@@ -7,18 +7,24 @@ use pyo3::ffi;
 /// The UTF-8 of a str (surrogates passed): in place if it is ASCII or has a
 /// cached form, else written into `scratch`. The object is left as it was:
 /// `PyUnicode_AsUTF8AndSize` would leave a copy in it for its whole life.
+/// `None` if memory for the scratch runs out.
 #[inline(always)]
-pub fn utf8<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+pub fn try_utf8<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     // SAFETY: an exact str by the caller's check, so it is compact and ready;
     // its data are immutable and it is alive.
     unsafe {
         if ffi::PyUnicode_IS_COMPACT_ASCII(text.ptr()) != 0 {
             let len = ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize;
             let data = text.ptr().cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
-            return core::slice::from_raw_parts(data, len);
+            return Some(core::slice::from_raw_parts(data, len));
         }
     }
     utf8_wide(text, scratch)
+}
+
+/// As [`try_utf8`] for short texts: empty if memory runs out.
+pub fn utf8<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    try_utf8(text, scratch).unwrap_or_default()
 }
 
 /// The data of an ASCII str; of any other an empty slice.
@@ -36,8 +42,13 @@ pub fn ascii<'a>(text: Obj) -> &'a [u8] {
 }
 
 #[inline(never)]
-fn utf8_wide<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+fn utf8_wide<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     scratch.clear();
+    // SAFETY: a str by the caller's check.
+    let most = unsafe { ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize }.saturating_mul(4);
+    if scratch.capacity() < most && scratch.try_reserve(most).is_err() {
+        return None;
+    }
     // SAFETY: as above; `kind` says the width of each of the `len` elements.
     unsafe {
         let len = ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize;
@@ -45,7 +56,7 @@ fn utf8_wide<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         let state_compact = ffi::PyUnicode_IS_COMPACT(text.ptr()) != 0;
         if state_compact && !(*compact).utf8.is_null() {
             let cached = (*compact).utf8_length as usize;
-            return core::slice::from_raw_parts((*compact).utf8.cast(), cached);
+            return Some(core::slice::from_raw_parts((*compact).utf8.cast(), cached));
         }
         let data = ffi::PyUnicode_DATA(text.ptr());
         match ffi::PyUnicode_KIND(text.ptr()) {
@@ -58,11 +69,10 @@ fn utf8_wide<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> &'a [u8] {
             _ => wide(core::slice::from_raw_parts(data.cast::<u32>(), len), scratch),
         }
     }
-    scratch
+    Some(scratch)
 }
 
 fn latin1(from: &[u8], to: &mut Vec<u8>) {
-    to.reserve(from.len() * 2);
     for run in from.chunk_by(|a, b| a.is_ascii() == b.is_ascii()) {
         if run[0].is_ascii() {
             to.extend_from_slice(run);
@@ -75,14 +85,12 @@ fn latin1(from: &[u8], to: &mut Vec<u8>) {
 /// UCS-2 or UCS-4 to UTF-8. Surrogates get three bytes each, as
 /// "surrogatepass" gives them.
 fn wide<T: Copy + Into<u32>>(from: &[T], to: &mut Vec<u8>) {
-    let most = if size_of::<T>() == 2 { 3 } else { 4 };
-    to.reserve(from.len() * most);
+    assert!(to.capacity() - to.len() >= from.len().saturating_mul(4), "the caller makes room");
     let start = to.as_mut_ptr();
     let mut at = to.len();
     for unit in from {
         let c: u32 = (*unit).into();
-        // SAFETY: `most` bytes per element were reserved, and a UCS-2 element
-        // takes three at the most, a UCS-4 element four.
+        // SAFETY: four bytes per element are there, which is the most one takes.
         unsafe {
             let p = start.add(at);
             if c < 0x80 {

@@ -151,6 +151,21 @@ pub enum IterState {
 }
 
 impl Frame {
+    /// The object that the frame writes, where meeting it again on the way
+    /// down means no progress: an object being reduced, or in `fast` mode (no
+    /// memo) any container.
+    pub fn subject(&self, fast: bool) -> Option<Obj> {
+        match self {
+            Frame::Reduce { obj, .. } => *obj,
+            Frame::List { obj, .. } | Frame::Dict { obj, .. } | Frame::Tuple { obj, .. }
+                if fast =>
+            {
+                Some(*obj)
+            }
+            _ => None,
+        }
+    }
+
     /// Calls `f` with every object that the frame refers to.
     #[inline(always)]
     pub fn each_ref(&self, f: impl Fn(Obj)) {

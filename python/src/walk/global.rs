@@ -137,6 +137,16 @@ impl Walker {
             },
         };
         let path = split(&display(qualname.obj()));
+        if path.iter().any(|part| part == "<locals>") {
+            let text = format!("Can't pickle local object {}", repr(qualname.obj()));
+            // 3.14 made it a PicklingError.
+            return Err(if cfg!(Py_3_14) {
+                Raised::pickling(&text)
+            } else {
+                Raised::new(fast::Exc::AttributeError, &text)
+            }
+            .into());
+        }
         let module_name = which_module(obj, &path)?;
         let module = match types::import(module_name.obj()) {
             Ok(module) => module,

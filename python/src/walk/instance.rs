@@ -57,7 +57,7 @@ impl Walker {
             self.memoize(obj);
         }
         if has_slots && self.has_set_slot(obj, number) {
-            self.push(Frame::Slots { obj, plan: number, next: 0, started: false });
+            self.push(Frame::Slots { obj, plan: number, next: 0, started: false })?;
             match dict {
                 Some(dict) if fast::dict_len(dict.obj()) > 0 => {
                     self.save_state(dict.obj(), false)?
@@ -96,12 +96,11 @@ impl Walker {
             }
         } else {
             if self.pure {
-                self.log_elided(dict);
+                self.log_elided(dict)?;
             }
             self.write_empty_dict();
         }
-        self.push_dict(dict, build);
-        Ok(())
+        self.push_dict(dict, build)
     }
 
     /// Whether a name in an instance's `__dict__` replaces a method that

@@ -77,27 +77,24 @@ impl Walker {
         let mut buffer = [0u8; 10];
         // SAFETY: an exact time or datetime by the plan; the zone's field
         // exists if the object says so, and then holds a reference.
+        let with_fold = self.options.proto > 3;
         let (len, zone) = unsafe {
             if kind == Kind::Time {
                 let time = obj.ptr().cast::<ffi::PyDateTime_Time>();
                 buffer[..6].copy_from_slice(&(*time).data);
-                buffer[0] |= if (*time).fold != 0 { 0x80 } else { 0 };
+                buffer[0] |= if with_fold && (*time).fold != 0 { 0x80 } else { 0 };
                 let zone =
                     if (*time).hastzinfo != 0 { Obj::borrowed((*time).tzinfo) } else { None };
                 (6, zone)
             } else {
                 let time = obj.ptr().cast::<ffi::PyDateTime_DateTime>();
                 buffer.copy_from_slice(&(*time).data);
-                buffer[2] |= if (*time).fold != 0 { 0x80 } else { 0 };
+                buffer[2] |= if with_fold && (*time).fold != 0 { 0x80 } else { 0 };
                 let zone =
                     if (*time).hastzinfo != 0 { Obj::borrowed((*time).tzinfo) } else { None };
                 (10, zone)
             }
         };
-        let fold_fits = self.options.proto > 3 || buffer[0] & buffer[2] & 0x80 == 0;
-        if !fold_fits {
-            return self.save_foreign(obj);
-        }
         self.save_plan_class(number)?;
         self.enc.bytes(&buffer[..len])?;
         let Some(zone) = zone.filter(|zone| !zone.is_none()) else {
@@ -113,7 +110,7 @@ impl Walker {
             ops: [Some(Op::Tuple2), Some(Op::Reduce), None],
             memoize: memoize.then_some(obj),
             label: ".tzinfo",
-        });
+        })?;
         self.save(zone)?;
         PUSHED
     }
@@ -174,7 +171,7 @@ impl Walker {
             ops: [Some(Op::Tuple1), Some(Op::Reduce), None],
             memoize: Some(obj),
             label: ".value",
-        });
+        })?;
         self.save(value)?;
         PUSHED
     }
@@ -226,7 +223,7 @@ impl Walker {
         if len > 3 {
             self.op(Op::Mark);
         }
-        self.push(Frame::Tuple { obj, next: 0, late, end: TupleEnd::NewObj });
+        self.push(Frame::Tuple { obj, next: 0, late, end: TupleEnd::NewObj })?;
         PUSHED
     }
 }

@@ -21,7 +21,7 @@ impl Walker {
         if fast::dict_len(obj) == 0 {
             return WRITTEN;
         }
-        self.push_dict(obj, false);
+        self.push_dict(obj, false)?;
         PUSHED
     }
 
@@ -38,13 +38,13 @@ impl Walker {
     /// Pushes the frame of a dict that is not empty; with `build` a BUILD
     /// follows it.
     #[inline(always)]
-    pub(super) fn push_dict(&mut self, obj: Obj, build: bool) {
+    pub(super) fn push_dict(&mut self, obj: Obj, build: bool) -> Result<(), Stop> {
         let size = fast::dict_len(obj);
         let batch = self.batch(size);
         if batch == Batch::Marked {
             self.op(Op::Mark);
         }
-        self.push(Frame::Dict { obj, pos: 0, at: 0, size, in_batch: 0, batch, value: None, build });
+        self.push(Frame::Dict { obj, pos: 0, at: 0, size, in_batch: 0, batch, value: None, build })
     }
 
     pub(super) fn step_dict(&mut self) -> Result<(), Stop> {
@@ -149,7 +149,7 @@ impl Walker {
     }
 
     /// Sets the pairs that an iterator gives in the object written last.
-    pub(super) fn push_pairs(&mut self, iter: Obj) {
+    pub(super) fn push_pairs(&mut self, iter: Obj) -> Result<(), Stop> {
         let batch = if self.enc.binary() { Batch::Marked } else { Batch::Each };
         self.push(Frame::Pairs {
             iter,
@@ -158,7 +158,7 @@ impl Walker {
             in_batch: 0,
             batch,
             state: IterState::Begin,
-        });
+        })
     }
 
     /// As `batch_dict` in `Modules/_pickle.c`.

@@ -153,6 +153,8 @@ pub struct Walker {
     pub replay: Replay,
     keys: [(usize, u32); KEY_CACHE],
     since_signals: u32,
+    /// Memory ran out where nothing could be returned.
+    out_of_memory: bool,
 }
 
 /// Results of reducers that a restart must not ask for again.
@@ -188,6 +190,7 @@ impl Walker {
             replay: Replay::default(),
             keys: [(0, 0); KEY_CACHE],
             since_signals: 0,
+            out_of_memory: false,
         }
     }
 
@@ -209,7 +212,14 @@ impl Walker {
         self.save(root)?;
         self.run()?;
         self.enc.finish()?;
-        Ok(())
+        self.check_memory()
+    }
+
+    fn check_memory(&self) -> Result<(), Stop> {
+        if self.out_of_memory || self.memo.failed() {
+            return Err(Error::OutOfMemory.into());
+        }
+        Ok(self.enc.check()?)
     }
 
     fn restart(&mut self) {
@@ -288,7 +298,7 @@ impl Walker {
     #[inline(always)]
     pub fn enter(&mut self, obj: Obj) -> Result<Enter, Stop> {
         if self.pure && obj.refcnt() == 1 {
-            self.elided.push(obj);
+            self.log_elided(obj)?;
             return Ok(Enter::Elided);
         }
         if self.options.fast {
@@ -317,8 +327,7 @@ impl Walker {
         let index = self.enc.memoize();
         self.memo.insert_at(vacant, obj.addr(), Entry::index(index));
         if !self.pure {
-            obj.incref();
-            self.pins.push(obj);
+            self.keep(obj);
         }
     }
 
@@ -331,8 +340,7 @@ impl Walker {
         let index = self.enc.memoize();
         self.memo.set(obj.addr(), Entry::index(index));
         if !self.pure {
-            obj.incref();
-            self.pins.push(obj);
+            self.keep(obj);
         }
     }
 
@@ -365,15 +373,30 @@ impl Walker {
 
     /// Keeps a temporary alive until the dump ends.
     pub fn pin(&mut self, temporary: Own) -> Obj {
-        let obj = temporary.obj();
-        let _ = temporary.into_ptr();
-        self.pins.push(obj);
-        obj
+        self.keep(temporary.obj());
+        temporary.obj()
     }
 
     /// Notes a container that is written without memo entry.
-    pub fn log_elided(&mut self, obj: Obj) {
+    #[inline(always)]
+    pub fn log_elided(&mut self, obj: Obj) -> Result<(), Stop> {
+        if self.elided.len() == self.elided.capacity() {
+            self.elided.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        }
         self.elided.push(obj);
+        Ok(())
+    }
+
+    /// Keeps an object alive until the dump ends; without memory for the note
+    /// it is kept for ever, and the dump fails.
+    #[inline(always)]
+    pub fn keep(&mut self, obj: Obj) {
+        obj.incref();
+        if self.pins.len() == self.pins.capacity() && self.pins.try_reserve(1).is_err() {
+            self.out_of_memory = true;
+            return;
+        }
+        self.pins.push(obj);
     }
 
     // ---- states ---------------------------------------------------------
@@ -392,20 +415,21 @@ impl Walker {
         if self.elided.len() <= CHEAP_RESTART {
             return Err(Stop::Restart);
         }
+        let mut unpinned = Vec::new();
+        unpinned.try_reserve(self.memo.len()).map_err(|_| Error::OutOfMemory)?;
         for (addr, _) in self.memo.iter() {
             // SAFETY: keys are addresses of objects that could not die while
             // the state was pure.
             #[allow(unsafe_code, reason = "memo keys are live objects in the pure state")]
             let obj = unsafe { Obj::new(addr as *mut pyo3::ffi::PyObject) };
-            obj.incref();
-            self.pins.push(obj);
+            unpinned.push(obj);
         }
         for obj in core::mem::take(&mut self.elided) {
             // A tuple marked IN_PROGRESS is not elided, so nothing is lost.
             self.memo.set(obj.addr(), Entry::ELIDED);
-            obj.incref();
-            self.pins.push(obj);
+            self.keep(obj);
         }
+        unpinned.into_iter().for_each(|obj| self.keep(obj));
         for frame in &self.frames {
             frame.each_ref(|obj| obj.incref());
         }
@@ -416,11 +440,52 @@ impl Walker {
 
     /// Pushes a frame, which owns its references outside the pure state.
     #[inline(always)]
-    pub fn push(&mut self, frame: Frame) {
+    pub fn push(&mut self, frame: Frame) -> Result<(), Stop> {
+        if self.frames.len() == self.frames.capacity() {
+            self.grow_frames()?;
+        }
         if !self.pure {
             frame.each_ref(|obj| obj.incref());
         }
         self.frames.push(frame);
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow_frames(&mut self) -> Result<(), Stop> {
+        self.refuse_endless()?;
+        self.frames.try_reserve(1).map_err(|_| Error::OutOfMemory.into())
+    }
+
+    /// Depth has no limit, but an object whose own reduction leads back to it
+    /// again and again has no end: stock meets its recursion limit there. Asked
+    /// each time the stack doubles.
+    fn refuse_endless(&self) -> Result<(), Stop> {
+        const ENDLESS: u32 = 200;
+        if self.frames.len() < 4096 || (self.pure && !self.options.fast) {
+            return Ok(());
+        }
+        let mut seen: HashMap<usize, u32> = HashMap::new();
+        for frame in &self.frames {
+            let Some(obj) = frame.subject(self.options.fast) else { continue };
+            let count = seen.entry(obj.addr()).or_default();
+            *count += 1;
+            if *count < ENDLESS {
+                continue;
+            }
+            if self.options.fast {
+                let text = format!(
+                    "fast mode: can't pickle cyclic objects including object type {} at {:#x}",
+                    crate::error::type_name(obj),
+                    obj.addr()
+                );
+                return Err(Raised::new(fast::Exc::ValueError, &text).into());
+            }
+            let text = "the reduction of an object leads back to the object without end";
+            return Err(Raised::new(fast::Exc::RecursionError, text).into());
+        }
+        Ok(())
     }
 
     /// Takes the last frame off.
@@ -465,6 +530,7 @@ impl Walker {
     #[cold]
     #[inline(never)]
     fn boundary_cold(&mut self) -> Result<(), Stop> {
+        self.check_memory()?;
         if !self.stream_out()? {
             self.enc.service()?;
             if self.sink.is_file() {

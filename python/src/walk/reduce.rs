@@ -131,8 +131,7 @@ impl Walker {
             return Ok(value);
         }
         let value = freeze_iterators(value)?;
-        obj.incref();
-        self.pins.push(obj);
+        self.keep(obj);
         self.replay.results.insert((obj.addr(), asked), Some(value.clone()));
         thaw_iterators(value)
     }
@@ -150,8 +149,7 @@ impl Walker {
         // SAFETY: reads the address of a singleton.
         if value.ptr() == unsafe { ffi::Py_NotImplemented() } {
             if self.replay.recording {
-                obj.incref();
-                self.pins.push(obj);
+                self.keep(obj);
                 self.replay.results.insert((obj.addr(), Asked::Override), None);
             }
             return Ok(None);
@@ -237,7 +235,7 @@ impl Walker {
         }
         let shape = self.shape(callable, args, obj)?;
         let frame = Frame::Reduce { value: value.obj(), obj, shape, phase: Phase::Callable };
-        self.push(frame);
+        self.push(frame)?;
         if self.pure {
             self.pin(value);
         }
@@ -355,7 +353,7 @@ impl Walker {
                     self.set_phase(depth, phase);
                     match part(value, 3) {
                         Some(items) => {
-                            self.push_items(items);
+                            self.push_items(items)?;
                             true
                         }
                         None => false,
@@ -366,7 +364,7 @@ impl Walker {
                     self.set_phase(depth, phase);
                     match part(value, 4) {
                         Some(items) => {
-                            self.push_pairs(items);
+                            self.push_pairs(items)?;
                             true
                         }
                         None => false,
@@ -527,7 +525,7 @@ impl Walker {
                 memoize: None,
                 label: "<persistent id>",
             };
-            self.push(frame);
+            self.push(frame)?;
             self.save_plain(id.obj())?;
             return Ok(Some(true));
         }

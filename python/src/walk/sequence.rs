@@ -32,7 +32,7 @@ impl Walker {
         if batch == Batch::Marked {
             self.op(Op::Mark);
         }
-        self.push(Frame::List { obj, next: 0, in_batch: 0, batch });
+        self.push(Frame::List { obj, next: 0, in_batch: 0, batch })?;
         PUSHED
     }
 
@@ -69,12 +69,13 @@ impl Walker {
             let item = fast::list_get(obj, next);
             next += 1;
             in_batch += 1;
-            if self.save(item)? {
+            let saved = self.save(item);
+            if !matches!(saved, Ok(false)) {
                 if let Some(Frame::List { next: n, in_batch: b, .. }) = self.frames.get_mut(depth) {
                     *n = next;
                     *b = in_batch;
                 }
-                return Ok(());
+                return saved.map(drop);
             }
         }
         self.op(Op::Appends);
@@ -132,7 +133,7 @@ impl Walker {
         if len > 3 || self.options.proto < 2 {
             self.op(Op::Mark);
         }
-        self.push(Frame::Tuple { obj, next: 0, late, end: TupleEnd::Tuple });
+        self.push(Frame::Tuple { obj, next: 0, late, end: TupleEnd::Tuple })?;
         PUSHED
     }
 
@@ -177,11 +178,12 @@ impl Walker {
             self.boundary_at(depth, next)?;
             let item = fast::tuple_get(obj, next);
             next += 1;
-            if self.save(item)? {
+            let saved = self.save(item);
+            if !matches!(saved, Ok(false)) {
                 if let Some(Frame::Tuple { next: n, .. }) = self.frames.get_mut(depth) {
                     *n = next;
                 }
-                return Ok(());
+                return saved.map(drop);
             }
         }
         let short = len <= 3 && self.options.proto >= 2;
@@ -249,7 +251,7 @@ impl Walker {
             Late::Never
         };
         let size = fast::set_len(obj);
-        self.push(Frame::Set { obj, pos: 0, size, in_batch: 0, frozen, late });
+        self.push(Frame::Set { obj, pos: 0, size, in_batch: 0, frozen, late })?;
         PUSHED
     }
 
@@ -320,7 +322,7 @@ impl Walker {
     }
 
     /// Appends what an iterator gives to the object written last.
-    pub(super) fn push_items(&mut self, iter: Obj) {
+    pub(super) fn push_items(&mut self, iter: Obj) -> Result<(), Stop> {
         let batch = if self.enc.binary() { Batch::Marked } else { Batch::Each };
         self.push(Frame::Items {
             iter,
@@ -329,7 +331,7 @@ impl Walker {
             batch,
             count: 0,
             state: IterState::Begin,
-        });
+        })
     }
 
     /// As `batch_list` in `Modules/_pickle.c`: a batch is opened once its

@@ -3,6 +3,7 @@
 use super::{Enter, Flow, PUSHED, Stop, WRITTEN, Walker};
 use crate::fast::{self, Obj, text};
 use crate::types;
+use ferropickle_core::Error;
 use ferropickle_core::limits::FRAME_TARGET_BYTES;
 use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
@@ -59,7 +60,7 @@ impl Walker {
     #[inline(always)]
     pub(super) fn write_str(&mut self, obj: Obj) -> Result<(), Stop> {
         if self.enc.binary() {
-            let utf8 = text::utf8(obj, &mut self.text);
+            let utf8 = text::try_utf8(obj, &mut self.text).ok_or(Error::OutOfMemory)?;
             if utf8.len() < FRAME_TARGET_BYTES || !self.sink.is_file() {
                 self.enc.str(utf8)?;
                 return Ok(());
@@ -76,7 +77,7 @@ impl Walker {
     #[cold]
     fn write_large_str(&mut self, obj: Obj) -> Result<(), Stop> {
         self.stream_out()?;
-        self.enc.str(text::utf8(obj, &mut self.text))?;
+        self.enc.str(text::try_utf8(obj, &mut self.text).ok_or(Error::OutOfMemory)?)?;
         self.stream_out()?;
         Ok(())
     }

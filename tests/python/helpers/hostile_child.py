@@ -108,6 +108,9 @@ def compare(data, from_file):
             assert_same_graph(expected, got)
         except Different as exc:
             complain(data, str(exc))
+    elif isinstance(theirs, MemoryError):
+        if isinstance(ours, SystemError):
+            complain(data, f"ours raises {ours!r}")
     elif ours is not None and not isinstance(ours, (*ALLOWED, type(theirs))):
         complain(data, f"ours raises {ours!r}, the standard library {theirs!r}")
 

@@ -71,7 +71,7 @@ def test_copies_and_pickles_are_equal():
         assert fp.loads(fp.dumps(policy, number)) == policy
 
 
-@pytest.mark.parametrize("wrong", ["never", "", "KEEP", None, True, 1, b"keep", ["keep"]])
+@pytest.mark.parametrize("wrong", ["never", "", "KEEP", True, 1, b"keep", ["keep"]])
 def test_wrong_values_name_the_argument(wrong):
     with pytest.raises((TypeError, ValueError), match="gc"):
         fp.Policy(gc=wrong)
@@ -110,6 +110,9 @@ def test_for_a_block_and_nested():
         assert in_force() == "keep"
         with fp.policy():
             assert in_force() == "keep"  # what is not named stays as it is
+        with fp.policy(fp.Policy(gc="pause")) as held:
+            assert in_force() == "pause"
+            assert held == fp.Policy()
     assert in_force() == "pause"
 
 
