@@ -30,6 +30,8 @@ pub enum Error {
     NegativeSize,
     /// A length argument does not fit this machine's address space.
     TooLarge,
+    /// An opcode reaches over the end of the frame that it began in.
+    FrameBounds,
     /// PUT with a negative index.
     NegativeIndex,
     /// A text argument is not what its opcode allows.
@@ -71,6 +73,7 @@ impl fmt::Display for Error {
             Error::MemoMissing(i) => write!(f, "Memo value not found at index {i}"),
             Error::NegativeSize => f.write_str("a size in the stream is negative"),
             Error::TooLarge => f.write_str("a size in the stream exceeds this machine's memory"),
+            Error::FrameBounds => f.write_str("pickle exhausted before end of frame"),
             Error::NegativeIndex => f.write_str("negative PUT argument"),
             Error::BadText => f.write_str("a text argument is malformed"),
             Error::OddItems => f.write_str("odd number of items for SETITEMS"),

@@ -1,7 +1,7 @@
 //! `dumps`, `dump`, `loads`, `load`: arguments in, one walk or build, out.
 
 use crate::build::{Builder, path as load_path};
-use crate::error::{Raised, annotate, is_plain};
+use crate::error::{Raised, annotate, is_no_memory, is_plain};
 use crate::fast::{Obj, Own};
 use crate::gc::Paused;
 use crate::hooks::Hooks;
@@ -52,11 +52,11 @@ pub fn callback_of(callback: Option<&Bound<'_, PyAny>>, proto: u8) -> PyResult<O
 /// Adds the path to the exception of a dump that failed.
 #[cold]
 pub fn explain(py: Python<'_>, raised: Raised, walker: &Walker, face: Face) -> PyErr {
-    if raised.is_no_memory() {
-        return raised.into_py(py);
-    }
     // Taken first: looking at the path must not meet an exception that is set.
     let error = raised.into_py(py);
+    if is_no_memory(&error, py) {
+        return error;
+    }
     let path = dump_path::of(walker);
     explain_at(py, error, &path, face)
 }

@@ -69,12 +69,6 @@ impl Raised {
         Raised::set()
     }
 
-    /// Whether the exception is MemoryError: nothing may be added to it then.
-    pub fn is_no_memory(&self) -> bool {
-        // SAFETY: the GIL is held.
-        unsafe { ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) != 0 }
-    }
-
     /// Takes a PyO3 error.
     #[cold]
     pub fn from_py(error: PyErr) -> Raised {
@@ -178,6 +172,12 @@ fn try_annotate(py: Python<'_>, error: &PyErr, note: &str, prefix: Option<&str>)
         notes.call_method1("append", (note,))?;
     }
     Ok(())
+}
+
+/// Whether memory ran out, and not somebody's code said so: nothing must be
+/// added to the exception, as there is no memory for it.
+pub fn is_no_memory(error: &PyErr, py: Python<'_>) -> bool {
+    error.is_instance_of::<pyo3::exceptions::PyMemoryError>(py) && error.traceback(py).is_none()
 }
 
 /// Whether the exception that is set is of exactly one of the classes that

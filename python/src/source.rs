@@ -27,6 +27,8 @@ pub struct FileSource {
     at: usize,
     /// The buffer is a look at what is still in the file.
     peeked: bool,
+    /// The buffer is the rest of a frame.
+    framed: bool,
     /// Offset of the buffer's first byte in what was read since the start.
     base: u64,
 }
@@ -49,6 +51,7 @@ impl FileSource {
             buffer: Vec::new(),
             at: 0,
             peeked: false,
+            framed: false,
             base: 0,
         })
     }
@@ -118,6 +121,9 @@ impl FileSource {
     /// Makes at least `n` bytes available.
     #[cold]
     fn fill(&mut self, n: usize) -> Step<(), Raised> {
+        if core::mem::take(&mut self.framed) && self.left() > 0 {
+            return Err(Error::FrameBounds.into());
+        }
         if self.peeked || self.left() == 0 {
             self.settle()?;
         }
@@ -147,6 +153,11 @@ impl FileSource {
             self.buffer.clear();
             self.peeked = false;
         }
+        self.read_up_to(n)
+    }
+
+    /// Reads until `n` bytes are available.
+    fn read_up_to(&mut self, n: usize) -> Step<(), Raised> {
         self.drop_used();
         // Each step asks for no more than what has already come, so that a
         // crafted length cannot allocate what the file does not have.
@@ -172,6 +183,9 @@ impl FileSource {
     fn line_end(&mut self, from: usize) -> Step<usize, Raised> {
         if let Some(n) = self.buffer[from..].iter().position(|b| *b == b'\n') {
             return Ok(from + n);
+        }
+        if core::mem::take(&mut self.framed) && self.left() > 0 {
+            return Err(Error::FrameBounds.into());
         }
         if self.peeked {
             // The line goes on beyond the look-ahead: read it whole.
@@ -258,9 +272,12 @@ impl Read<Raised> for FileSource {
 
     fn frame(&mut self, n: u64) -> Step<(), Raised> {
         let n = usize::try_from(n).map_err(|_| Error::TooLarge)?;
-        if self.left() < n {
-            self.fill(n)?;
+        if self.peeked {
+            // A look-ahead would go on beyond the frame.
+            self.settle()?;
         }
+        self.read_up_to(n)?;
+        self.framed = self.left() == n;
         Ok(())
     }
 

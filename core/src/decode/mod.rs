@@ -366,14 +366,12 @@ impl<T> Decoder<T> {
                 }
                 Op::Int => {
                     let text = reader.line()?;
-                    let object = match text {
-                        b"00" => build.bool(false)?,
-                        b"01" => build.bool(true)?,
-                        _ => match plain_decimal(text) {
-                            Some(value) => build.int(value)?,
-                            None if text.is_empty() => return Err(Error::BadText.into()),
-                            None => build.int_text(text)?,
-                        },
+                    let object = match c_long(text) {
+                        // Two characters: `00`, `01` and their like are bools.
+                        Some(value @ 0..=1) if text.len() == 2 => build.bool(value == 1)?,
+                        Some(value) => build.int(value)?,
+                        None if text.is_empty() => return Err(Error::BadText.into()),
+                        None => build.int_text(text)?,
                     };
                     self.push(object)?;
                 }
@@ -788,6 +786,39 @@ fn plain_decimal(text: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// A number as C's `strtol` with base 0 reads it, which stock uses for INT:
+/// leading space, sign, `0x` and octal; the number ends the text, or a NUL does.
+fn c_long(text: &[u8]) -> Option<i64> {
+    if let Some(value) = plain_decimal(text) {
+        return Some(value);
+    }
+    if text.is_empty() {
+        return None;
+    }
+    let text = text.split(|byte| *byte == 0).next()?;
+    let is_space = |byte: &u8| matches!(byte, b' ' | 0x09..=0x0d);
+    let trimmed = &text[text.iter().take_while(|byte| is_space(byte)).count()..];
+    if text.is_empty() {
+        return Some(0);
+    }
+    let (negative, digits) = match trimmed {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let (radix, digits) = match digits {
+        [b'0', b'x' | b'X', rest @ ..] => (16, rest),
+        [b'0', rest @ ..] if !rest.is_empty() => (8, rest),
+        rest => (10, rest),
+    };
+    let value = digits.iter().try_fold(None, |value: Option<i64>, digit| {
+        let digit = i64::from(char::from(*digit).to_digit(radix)?);
+        let value = value.unwrap_or(0).checked_mul(i64::from(radix))?.checked_add(digit)?;
+        Some(Some(value))
+    })??;
+    Some(if negative { -value } else { value })
+}
+
 fn index_text(text: &[u8]) -> Result<i64, Error> {
     let zeros = text.iter().take_while(|digit| **digit == b'0').count();
     let digits =
@@ -802,4 +833,29 @@ fn signed_len<E>(n: u32) -> Step<usize, E> {
 /// A length that fits half of the address space.
 fn wide_len<E>(n: u64) -> Step<usize, E> {
     isize::try_from(n).map(|n| n as usize).map_err(|_| Error::TooLarge.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_c_reads_them() {
+        for (text, value) in [
+            (b"12".as_slice(), Some(12)),
+            (b"-7", Some(-7)),
+            (b" 1", Some(1)),
+            (b"010", Some(8)),
+            (b"0x1F", Some(31)),
+            (b"1\x002", Some(1)),
+            (b"\x00", Some(0)),
+            (b"09", None),
+            (b"1_0", None),
+            (b"abc", None),
+            (b"", None),
+            (b"123456789012345678901234567890", None),
+        ] {
+            assert_eq!(c_long(text), value, "{}", text.escape_ascii());
+        }
+    }
 }

@@ -29,16 +29,8 @@ fn c_text(text: &[u8]) -> Result<CString, Raised> {
     CString::new(number).map_err(|_| Raised::no_memory())
 }
 
-/// An int from text, as `int(text, 0)` reads it; with a leading zero it is
-/// octal, as C's `strtol` has it.
+/// An int from text, as `int(text, 0)` reads it.
 pub fn int_text(text: &[u8]) -> Result<Own, Raised> {
-    if let Some(digits) = text.strip_prefix(b"0")
-        && digits.iter().all(|digit| (b'0'..=b'7').contains(digit))
-        && let Ok(digits) = core::str::from_utf8(digits)
-        && let Ok(value) = i64::from_str_radix(digits, 8)
-    {
-        return crate::fast::long::from_i64(value);
-    }
     let text = c_text(text)?;
     // SAFETY: a NUL-terminated text; a new reference or null with an error set.
     unsafe { Own::from_new(ffi::PyLong_FromString(text.as_ptr(), core::ptr::null_mut(), 0)) }

@@ -125,5 +125,15 @@ pub fn from_i64(value: i64) -> Result<Own, Raised> {
 /// An int from little-endian two's complement.
 pub fn from_bytes(bytes: &[u8]) -> Result<Own, Raised> {
     // SAFETY: pointer and length of a live slice.
-    unsafe { Own::from_new(ffi::_PyLong_FromByteArray(bytes.as_ptr(), bytes.len(), 1, 1)) }
+    unsafe {
+        #[cfg(not(Py_3_13))]
+        let int = ffi::_PyLong_FromByteArray(bytes.as_ptr(), bytes.len(), 1, 1);
+        #[cfg(Py_3_13)]
+        let int = ffi::PyLong_FromNativeBytes(
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            ffi::Py_ASNATIVEBYTES_LITTLE_ENDIAN,
+        );
+        Own::from_new(int)
+    }
 }

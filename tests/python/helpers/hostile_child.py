@@ -101,6 +101,8 @@ def load(make, data, from_file):
 def compare(data, from_file):
     expected, theirs = load(Theirs, data, from_file)
     got, ours = load(Ours, data, from_file)
+    if "end of frame" in str(ours):
+        return  # of a frame cut short the C code drops bytes; the Python code refuses, as we do
     if theirs is None:
         if ours is not None:
             complain(data, f"ours raises {ours!r}; the standard library gives {expected!r:.200}")
