@@ -170,7 +170,8 @@ impl Build for Builder {
     }
     fn persistent_text(&mut self, id: &[u8]) -> R<Own> {
         if !id.is_ascii() {
-            return Err(ferropickle_core::Error::PersidNotAscii.into());
+            let text = "persistent IDs in protocol 0 must be ASCII strings";
+            return Err(Raised::unpickling(text).into());
         }
         let id = crate::fast::text::from_utf8(id)?;
         Ok(self.build_persistent(id)?)

@@ -214,6 +214,7 @@ pub enum Exc {
     EofError,
     NotImplementedError,
     RecursionError,
+    OverflowError,
 }
 
 /// The exception's class.
@@ -227,6 +228,7 @@ pub fn unsafe_exc(which: Exc) -> Obj {
             Exc::KeyError => ffi::PyExc_KeyError,
             Exc::ValueError => ffi::PyExc_ValueError,
             Exc::EofError => ffi::PyExc_EOFError,
+            Exc::OverflowError => ffi::PyExc_OverflowError,
             Exc::RecursionError => ffi::PyExc_RecursionError,
             Exc::NotImplementedError => ffi::PyExc_NotImplementedError,
         })

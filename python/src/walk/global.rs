@@ -199,40 +199,54 @@ impl Walker {
             self.memoize(obj);
             return WRITTEN;
         }
-        if let Some(parent) = parent {
-            // Before protocol 4 a name has no dots: getattr(parent, last).
-            let last = split(&display(qualname.obj())).pop().unwrap_or_default();
-            let last = fast::new_str(&last)?;
-            let args = fast::new_tuple(&[parent.obj(), last.obj()])?;
-            let value = fast::new_tuple(&[types::get().getattr_function.obj(), args.obj()])?;
-            self.begin_reduce(value, Some(obj))?;
-            return PUSHED;
+        // Before protocol 4 a name has no dots: the first part by name, the
+        // others by getattr, as 3.13 has it. A path that leads back to the
+        // module is the name of its last part.
+        let mut path = split(&display(qualname.obj()));
+        if parent.is_none() {
+            path.drain(..path.len() - 1);
         }
-        // A path that leads back to the module is the name of its last part.
-        let last = split(&display(qualname.obj())).pop().unwrap_or_default();
-        let (mut module, mut name) = (module, fast::new_str(&last)?);
+        let attributes = path.split_off(1);
+        for _ in &attributes {
+            self.save_global_once(types::get().getattr_function.obj(), None)?;
+            if self.options.proto < 2 {
+                self.op(Op::Mark);
+            }
+        }
+        let first = fast::new_str(&path[0])?;
+        self.write_toplevel(module, first)?;
+        for attribute in attributes {
+            let attribute = fast::new_str(&attribute)?;
+            self.save_name(&attribute)?;
+            self.op(if self.options.proto < 2 { Op::Tuple } else { Op::Tuple2 });
+            self.op(Op::Reduce);
+        }
+        self.memoize(obj);
+        WRITTEN
+    }
+
+    /// GLOBAL, under the name that the protocol's readers know.
+    fn write_toplevel(&mut self, mut module: Own, mut name: Own) -> Result<(), Stop> {
         if self.options.fix_imports && self.options.proto < 3 {
             (module, name) = python2_name(module, name)?;
         }
-        for part in [&module, &name] {
-            let mut scratch = Vec::new();
-            let text = fast::text::utf8(part.obj(), &mut scratch);
-            if self.options.proto < 3 && !text.is_ascii() {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        let module_text = fast::text::utf8(module.obj(), &mut a);
+        let name_text = fast::text::utf8(name.obj(), &mut b);
+        for (kind, part, text) in [("module", &module, module_text), ("global", &name, name_text)] {
+            let fits =
+                text.is_ascii() || (self.options.proto == 3 && core::str::from_utf8(text).is_ok());
+            if !fits {
                 let text = format!(
-                    "can't pickle global identifier '{}.{}' using pickle protocol {}",
-                    display(module.obj()),
-                    display(name.obj()),
+                    "can't pickle {kind} identifier '{}' using pickle protocol {}",
+                    display(part.obj()),
                     self.options.proto
                 );
                 return Err(Raised::pickling(&text).into());
             }
         }
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        let module_text = fast::text::utf8(module.obj(), &mut a);
-        let name_text = fast::text::utf8(name.obj(), &mut b);
         self.enc.global(module_text, name_text);
-        self.memoize(obj);
-        WRITTEN
+        Ok(())
     }
 
     /// A module's or class's name as a str of the stream. Pinned: the name may
@@ -344,13 +358,20 @@ fn extension_code(module: Obj, name: Obj) -> Result<Option<u32>, Raised> {
     let Some(code) = fast::dict_get(registry, key.obj()) else { return Ok(None) };
     if !fast::is_int(code.ty()) {
         let text = format!("Can't pickle: extension code {} isn't an integer", repr(code));
-        return Err(Raised::pickling(&text));
+        // 3.13 made it a TypeError.
+        return Err(if cfg!(Py_3_13) {
+            Raised::new(fast::Exc::TypeError, &text)
+        } else {
+            Raised::pickling(&text)
+        });
     }
     match fast::long::as_i64(code) {
         Some(code @ 1..=0x7fff_ffff) => Ok(Some(code as u32)),
-        _ => {
-            let text = format!("Can't pickle: extension code {} is out of range", repr(code));
-            Err(Raised::new(fast::Exc::RuntimeError, &text))
+        code => {
+            let text = "Can't pickle: an extension code is out of range";
+            let kind =
+                if code.is_none() { fast::Exc::OverflowError } else { fast::Exc::RuntimeError };
+            Err(Raised::new(kind, text))
         }
     }
 }

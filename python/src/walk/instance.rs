@@ -23,10 +23,7 @@ impl Walker {
         let class = unsafe { Obj::new(plan.ty.cast()) };
         let table = types::get().copyreg_dispatch.obj();
         let (Some(module), Some(qualname)) = (&plan.module, &plan.qualname) else { return false };
-        // Before protocol 4 the name of a nested class is a call, which takes
-        // a frame of its own.
-        let dots = fast::text::ascii(qualname.obj()).contains(&b'.');
-        let ok = (self.options.proto >= 4 || self.options.proto >= 2 && !dots)
+        let ok = self.options.proto >= 2
             && fast::dict_get(table, class).is_none()
             && super::global::leads_to(class, module, qualname);
         if ok {
