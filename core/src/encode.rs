@@ -199,13 +199,7 @@ impl<S: Storage> Encoder<S> {
     /// Writes an opcode with a four-byte unsigned argument.
     #[inline(always)]
     pub fn op_u32(&mut self, op: Op, value: u32) {
-        let b = value.to_le_bytes();
-        self.out.put([op as u8, b[0], b[1], b[2], b[3]]);
-    }
-
-    fn op_u64(&mut self, op: Op, value: u64) {
-        self.op(op);
-        self.out.put(value.to_le_bytes());
+        self.out.put_tagged(op as u8, value.to_le_bytes());
     }
 
     /// Writes an opcode, a text and a newline.
@@ -247,7 +241,7 @@ impl<S: Storage> Encoder<S> {
         if (0..256).contains(&value) {
             self.out.put([Op::Binint1 as u8, value as u8]);
         } else if (256..65536).contains(&value) {
-            self.out.put([Op::Binint2 as u8, value as u8, (value >> 8) as u8]);
+            self.out.put_tagged(Op::Binint2 as u8, (value as u16).to_le_bytes());
         } else if let Ok(v) = i32::try_from(value) {
             self.op_u32(Op::Binint, v as u32);
         } else {
@@ -300,8 +294,7 @@ impl<S: Storage> Encoder<S> {
     /// A float with a binary argument (protocol 1 and up).
     #[inline(always)]
     pub fn float(&mut self, value: f64) {
-        let b = value.to_bits().to_be_bytes();
-        self.out.put([Op::Binfloat as u8, b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+        self.out.put_tagged(Op::Binfloat as u8, value.to_bits().to_be_bytes());
     }
 
     /// A float as the text of its `repr` (protocol 0).
@@ -430,16 +423,10 @@ impl<S: Storage> Encoder<S> {
         if let Ok(short) = u8::try_from(code) {
             self.out.put([Op::Ext1 as u8, short]);
         } else if let Ok(short) = u16::try_from(code) {
-            let b = short.to_le_bytes();
-            self.out.put([Op::Ext2 as u8, b[0], b[1]]);
+            self.out.put_tagged(Op::Ext2 as u8, short.to_le_bytes());
         } else {
             self.op_u32(Op::Ext4, code);
         }
-    }
-
-    /// Eight-byte length after an opcode: for payloads that the caller copies.
-    pub fn length8(&mut self, op: Op, n: u64) {
-        self.op_u64(op, n);
     }
 }
 

@@ -86,6 +86,12 @@ impl Memo {
         }
     }
 
+    /// A table that holds nothing and has no memory: to stand where another was
+    /// taken away. Must not be searched.
+    pub const fn placeholder() -> Self {
+        Memo { slots: Vec::new(), shift: 63, len: 0, generation: 1, failed: false }
+    }
+
     /// Whether memory ran out: entries may be missing, the dump must fail.
     pub fn failed(&self) -> bool {
         self.failed
@@ -203,15 +209,14 @@ impl Memo {
         slots.resize(bigger, Slot::default());
         let old = core::mem::replace(&mut self.slots, slots);
         let generation = self.generation;
-        self.generation = 1;
         self.shift = 64 - bigger.trailing_zeros();
         let mask = bigger - 1;
         for slot in old.into_iter().filter(|slot| slot.generation == generation) {
             let mut at = self.home(slot.key) & mask;
-            while self.slots[at].generation == 1 {
+            while self.slots[at].generation == generation {
                 at = (at + 1) & mask;
             }
-            self.slots[at] = Slot { generation: 1, ..slot };
+            self.slots[at] = slot;
         }
     }
 }

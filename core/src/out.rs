@@ -90,6 +90,21 @@ impl<S: Storage> Out<S> {
         self.len += N;
     }
 
+    /// Appends one byte and a number's bytes: two stores.
+    #[inline(always)]
+    pub fn put_tagged<const N: usize>(&mut self, tag: u8, bytes: [u8; N]) {
+        if self.cap - self.len < N + 1 && !self.reserve_cold(N + 1) {
+            return;
+        }
+        // SAFETY: room for N + 1 bytes was made sure above.
+        unsafe {
+            let at = self.ptr.as_ptr().add(self.len);
+            *at = tag;
+            at.add(1).cast::<[u8; N]>().write_unaligned(bytes);
+        }
+        self.len += N + 1;
+    }
+
     /// Appends bytes.
     #[inline(always)]
     pub fn put_slice(&mut self, bytes: &[u8]) {

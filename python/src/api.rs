@@ -87,7 +87,7 @@ fn run_dump(
     let to_file = sink.is_file();
     let root = from_bound(obj);
     let paused = (choices.gc == GcChoice::Pause).then(Paused::new);
-    let mut walker = Walker::new(*scratch::take_walk(), options, hooks, sink);
+    let mut walker = Walker::new(scratch::take_walk(), options, hooks, sink);
     let outcome = walker.dump(root.obj(), 0);
     let failed = outcome.err().map(|raised| explain(py, raised, &walker, choices.face));
     let output_path = if to_file && failed.is_none() {
@@ -104,17 +104,14 @@ fn run_dump(
     };
     // References go before the collector comes back, the scratch after both:
     // a destructor may dump as well.
-    let mut pins = parts.pins;
-    for pinned in pins.drain(..) {
+    let mut scratch = parts.scratch;
+    for pinned in scratch.pins.drain(..) {
         pinned.decref();
     }
     drop(parts.sink);
     drop(paused);
-    let mut scratch = parts.scratch;
-    scratch.memo = parts.memo;
-    scratch.pins = pins;
     scratch.bytes = kept;
-    scratch::give_walk(Box::new(scratch));
+    scratch::give_walk(scratch);
     if let Some(error) = failed {
         return Err(error);
     }

@@ -238,8 +238,8 @@ impl Pickler {
             .map_err(|raised| raised.into_py(py))?;
         this = slf.try_borrow_mut()?;
         this.busy = true;
-        let mut scratch = *scratch::take_walk();
-        scratch.memo = core::mem::take(&mut this.memo);
+        let mut scratch = scratch::take_walk();
+        scratch.memo = core::mem::replace(&mut this.memo, Memo::placeholder());
         scratch.pins = core::mem::take(&mut this.pins);
         Ok((Walker::new(scratch, options, hooks, Sink::file(write)), choices))
     }
@@ -258,16 +258,16 @@ impl Pickler {
             .and_then(|()| walker.sink.write(walker.enc.out().as_slice()));
         let outcome = outcome.map_err(|raised| api::explain(py, raised, &walker, choices.face));
         let parts = walker.into_parts();
+        let mut scratch = parts.scratch;
         let mut this = slf.try_borrow_mut()?;
         this.busy = false;
-        this.memo = parts.memo;
+        this.memo = core::mem::take(&mut scratch.memo);
         this.next_index = parts.next_index;
-        this.pins = parts.pins;
+        this.pins = core::mem::take(&mut scratch.pins);
         drop(this);
         drop(parts.sink);
-        let mut scratch = parts.scratch;
         scratch.bytes = parts.storage.discard();
-        scratch::give_walk(Box::new(scratch));
+        scratch::give_walk(scratch);
         outcome
     }
 }

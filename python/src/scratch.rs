@@ -13,14 +13,14 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 static WALK: AtomicPtr<WalkScratch> = AtomicPtr::new(ptr::null_mut());
 static BUILD: AtomicPtr<BuildScratch> = AtomicPtr::new(ptr::null_mut());
 
-fn take<T: Default>(spare: &AtomicPtr<T>) -> Box<T> {
+fn take<T>(spare: &AtomicPtr<T>) -> Option<Box<T>> {
     let taken = spare.swap(ptr::null_mut(), Ordering::AcqRel);
     if taken.is_null() {
-        return Box::default();
+        return None;
     }
     // SAFETY: only `give` stores there, a pointer from `Box::into_raw`, and the
     // swap made it ours alone.
-    unsafe { Box::from_raw(taken) }
+    Some(unsafe { Box::from_raw(taken) })
 }
 
 fn give<T>(spare: &AtomicPtr<T>, scratch: Box<T>) {
@@ -36,12 +36,12 @@ const KEEP_MEMO_SLOTS: usize = 1 << 15;
 const KEEP_ENTRIES: usize = 1 << 14;
 
 /// The spare memory for a dump.
-pub fn take_walk() -> Box<WalkScratch> {
-    take(&WALK)
+pub fn take_walk() -> WalkScratch {
+    take(&WALK).map_or_else(WalkScratch::default, |spare| *spare)
 }
 
 /// Gives it back.
-pub fn give_walk(mut scratch: Box<WalkScratch>) {
+pub fn give_walk(mut scratch: WalkScratch) {
     if scratch.memo.slots() > KEEP_MEMO_SLOTS {
         scratch.memo = Default::default();
     } else {
@@ -59,12 +59,12 @@ pub fn give_walk(mut scratch: Box<WalkScratch>) {
     if scratch.text.capacity() > KEEP_ENTRIES * 4 {
         scratch.text = Vec::new();
     }
-    give(&WALK, scratch);
+    give(&WALK, Box::new(scratch));
 }
 
 /// The spare memory for a load.
 pub fn take_build() -> Box<BuildScratch> {
-    take(&BUILD)
+    take(&BUILD).unwrap_or_default()
 }
 
 /// Gives it back.

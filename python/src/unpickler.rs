@@ -72,7 +72,8 @@ impl Unpickler {
             FileSource::new(from_bound(file).obj()).map_err(|raised| raised.into_py(py))?;
         let mut this = slf.try_borrow_mut()?;
         this.fix_imports = fix_imports;
-        this.proto = Rc::clone(&builder.proto);
+        this.proto.set(0);
+        builder.shared_proto = Some(Rc::clone(&this.proto));
         let old_setup = this.setup.replace(Setup { source, builder, choices });
         let old = core::mem::take(&mut this.decoder);
         drop(this);
@@ -208,7 +209,10 @@ impl Unpickler {
         };
         setup.builder.find_class = hook(&names.find_class)?;
         setup.builder.persistent_load = hook(&names.persistent_load)?;
-        setup.builder.proto.set(0);
+        setup.builder.proto = 0;
+        if let Some(shared) = &setup.builder.shared_proto {
+            shared.set(0);
+        }
         let paused = (setup.choices.gc == GcChoice::Pause).then(Paused::new);
         let outcome = decoder.decode(&mut setup.source, &mut setup.builder);
         drop(paused);

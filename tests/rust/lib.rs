@@ -1,7 +1,10 @@
-//! What the Rust tests of this project share: where the tree is, and Rust source without its comments and texts.
+//! What the Rust tests of this project share: where the tree is, Rust source without its comments and texts,
+//! and values out of thin air.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+
+pub mod values;
 
 /// The root of the project.
 ///

@@ -12,7 +12,7 @@ mod reader;
 mod slots;
 mod verify;
 
-pub use reader::{Read, SliceReader, u32_le, u64_le};
+pub use reader::{CALL_OPCODES, Read, SliceReader, u32_le, u64_le};
 pub use slots::MemoSlots;
 pub use verify::verify;
 
@@ -127,6 +127,7 @@ pub trait Build {
     /// Bytes, or a bytearray if `mutable`, of a large payload: `fill` reads the
     /// next part of it. The length is the stream's word, so memory is taken in
     /// steps.
+    #[allow(clippy::type_complexity, reason = "the one place that names it")]
     fn large(
         &mut self,
         len: usize,
@@ -142,6 +143,16 @@ pub trait Build {
             fill(&mut data[have..])?;
         }
         if mutable { self.bytearray(&data) } else { self.bytes(&data) }
+    }
+    /// `callable(data)`, if the builder knows a short way; else the call is
+    /// made as the stream says.
+    #[inline(always)]
+    fn call_with_bytes(
+        &mut self,
+        _callable: &Self::Obj,
+        _data: &[u8],
+    ) -> Step<Option<Self::Obj>, Self::Error> {
+        Ok(None)
     }
     /// The stream names its protocol.
     fn proto(&mut self, _proto: u8) {}
@@ -349,11 +360,13 @@ impl<T> Decoder<T> {
                     self.push(object)?;
                 }
                 Op::Binint2 => {
-                    let object = build.int(u16::from_le_bytes(reader.array()?).into())?;
+                    let object =
+                        build.int(reader.number(|bytes| u16::from_le_bytes(*bytes))?.into())?;
                     self.push(object)?;
                 }
                 Op::Binint => {
-                    let object = build.int(i32::from_le_bytes(reader.array()?).into())?;
+                    let object =
+                        build.int(reader.number(|bytes| i32::from_le_bytes(*bytes))?.into())?;
                     self.push(object)?;
                 }
                 Op::Long1 => {
@@ -386,7 +399,7 @@ impl<T> Decoder<T> {
                     self.push(object)?;
                 }
                 Op::Binfloat => {
-                    let object = build.float(f64::from_be_bytes(reader.array()?))?;
+                    let object = build.float(reader.number(|bytes| f64::from_be_bytes(*bytes))?)?;
                     self.push(object)?;
                 }
                 Op::Float => {
@@ -415,6 +428,10 @@ impl<T> Decoder<T> {
                 }
                 Op::ShortBinbytes => {
                     let n = reader.byte()? as usize;
+                    if reader.calls_after(n) && self.stack.len() > self.fence {
+                        self.bytes_call(reader, build, n)?;
+                        continue;
+                    }
                     let object = build.bytes(reader.take(n)?)?;
                     self.push(object)?;
                 }
@@ -594,11 +611,11 @@ impl<T> Decoder<T> {
                     self.extension(build, code.into())?;
                 }
                 Op::Ext2 => {
-                    let code = u16::from_le_bytes(reader.array()?);
+                    let code = reader.number(|bytes| u16::from_le_bytes(*bytes))?;
                     self.extension(build, code.into())?;
                 }
                 Op::Ext4 => {
-                    let code = i32::from_le_bytes(reader.array()?);
+                    let code = reader.number(|bytes| i32::from_le_bytes(*bytes))?;
                     self.extension(build, code.into())?;
                 }
                 Op::Persid => {
@@ -675,6 +692,26 @@ impl<T> Decoder<T> {
                 Op::Stop => return self.pop(),
             }
         }
+    }
+
+    /// Short bytes that are the only argument of a call that follows: made in
+    /// one step where the builder knows the callable.
+    #[inline(always)]
+    fn bytes_call<R, B>(&mut self, reader: &mut R, build: &mut B, n: usize) -> Step<(), B::Error>
+    where
+        R: Read<B::Error>,
+        B: Build<Obj = T>,
+    {
+        let data = reader.take(n)?;
+        let callable = self.stack.last().ok_or(Cause::Format(Error::StackUnderflow))?;
+        if let Some(made) = build.call_with_bytes(callable, data)? {
+            self.stack.pop();
+            self.push(made)?;
+            reader.take(CALL_OPCODES.len())?;
+            return Ok(());
+        }
+        let object = build.bytes(data)?;
+        self.push(object)
     }
 
     #[inline(always)]

@@ -11,7 +11,7 @@ impl Builder {
     pub(super) fn find(&mut self, module: Own, name: Own) -> Result<Own, Raised> {
         match &self.find_class {
             Some(hook) => hook.clone().call(&[module.obj(), name.obj()]),
-            None => find_class(module, name, self.proto.get(), self.fix_imports),
+            None => find_class(module, name, self.proto, self.fix_imports),
         }
     }
 

@@ -5,12 +5,18 @@ use crate::fast::{self, Exc, Obj, Own, TypePtr, instance};
 use crate::types;
 use pyo3::ffi;
 
+/// Names remembered per class.
+const MOST_CLEAR: usize = 64;
+
 /// The class met last and whether its instances take attributes plainly.
 #[derive(Default)]
 pub struct ClassCache {
     ty: usize,
     version: u32,
     plain: bool,
+    /// Attribute names, in the order of the last instance, that no data
+    /// descriptor of the class shadows.
+    clear: Vec<Own>,
 }
 
 impl ClassCache {
@@ -34,6 +40,7 @@ impl ClassCache {
             && instance::reads_plainly(ty)
             && fast::type_lookup(ty, names.dict.obj())
                 .is_some_and(|found| found.ty() == &raw mut ffi::PyGetSetDescr_Type);
+        self.clear.clear();
         self.ty = ty as usize;
         self.version = fast::type_version(ty);
         self.plain
@@ -54,7 +61,10 @@ pub fn set_attributes(
         return Ok(false);
     }
     let names = types::get();
-    for pair in stack[from..].chunks_exact_mut(2) {
+    for (i, pair) in stack[from..].chunks_exact_mut(2).enumerate() {
+        if classes.clear.get(i).is_some_and(|name| name.obj() == pair[0].obj()) {
+            continue;
+        }
         if !fast::is_str(pair[0].ty()) {
             return Ok(false);
         }
@@ -65,6 +75,9 @@ pub fn set_attributes(
         // BUILD writes into `__dict__`: a descriptor must not see it.
         if instance::shadows(ty, pair[0].obj()) {
             return Ok(false);
+        }
+        if classes.clear.len() == i && i < MOST_CLEAR {
+            classes.clear.push(pair[0].clone());
         }
     }
     // Last, so that no attribute of ours is there yet.

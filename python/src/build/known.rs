@@ -21,6 +21,18 @@ pub fn make(callable: Obj, args: Obj) -> Result<Option<Own>, Raised> {
     Ok(None)
 }
 
+/// As [`make`] for a single bytes argument that was not made into an object.
+#[inline(always)]
+pub fn make_from_bytes(callable: Obj, data: &[u8]) -> Result<Option<Own>, Raised> {
+    if callable.ptr().cast() != DATETIME.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    match <&[u8; 10]>::try_from(data) {
+        Ok(state) => datetime(state, None),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Notes the type if it is `datetime.datetime`.
 #[inline(always)]
 fn learn(class: Obj) {

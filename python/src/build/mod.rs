@@ -20,6 +20,8 @@ use crate::fast::Own;
 use crate::types;
 use ferropickle_core::decode::{Build, Cause, Decoder, Step, TextContext};
 use ferropickle_core::opcode::Op;
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// Memory kept between loads.
 #[derive(Default)]
@@ -40,7 +42,9 @@ pub struct Builder {
     /// Iterator over out-of-band buffers.
     pub buffers: Option<Own>,
     /// Protocol of the stream: says whether names are Python 2's.
-    pub proto: std::rc::Rc<core::cell::Cell<u8>>,
+    pub proto: u8,
+    /// The same, for an Unpickler whose `find_class` is called meanwhile.
+    pub shared_proto: Option<Rc<Cell<u8>>>,
     /// What is known of classes met in this load.
     pub classes: instance::ClassCache,
 }
@@ -202,8 +206,15 @@ impl Build for Builder {
         Ok(crate::signals::check()?)
     }
     #[inline(always)]
+    fn call_with_bytes(&mut self, callable: &Own, data: &[u8]) -> R<Option<Own>> {
+        Ok(known::make_from_bytes(callable.obj(), data)?)
+    }
+    #[inline(always)]
     fn proto(&mut self, proto: u8) {
-        self.proto.set(proto);
+        self.proto = proto;
+        if let Some(shared) = &self.shared_proto {
+            shared.set(proto);
+        }
     }
 }
 

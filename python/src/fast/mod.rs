@@ -205,6 +205,7 @@ impl Own {
 
 /// Exceptions that the raw layer names.
 #[derive(Clone, Copy)]
+#[allow(clippy::enum_variant_names, reason = "the names are Python's")]
 pub enum Exc {
     AttributeError,
     TypeError,
@@ -402,7 +403,7 @@ pub fn type_version(ty: TypePtr) -> u32 {
         if ffi::PyType_HasFeature(ty, ffi::Py_TPFLAGS_VALID_VERSION_TAG) == 0 {
             return 0;
         }
-        (*ty).tp_version_tag as u32
+        (*ty).tp_version_tag
     }
 }
 

@@ -124,7 +124,7 @@ unsafe impl Storage for BytesStorage {
             Room::Scratch if needed <= SCRATCH_BYTES => {
                 // SAFETY: `len` bytes were written (0 when the scratch is new).
                 unsafe { self.scratch.set_len(len) };
-                let target = needed.max(len * 4).max(FIRST_SCRATCH_BYTES).min(SCRATCH_BYTES);
+                let target = needed.max(len * 4).clamp(FIRST_SCRATCH_BYTES, SCRATCH_BYTES);
                 self.scratch.try_reserve_exact(target.saturating_sub(len)).ok()?;
                 let ptr = NonNull::new(self.scratch.as_mut_ptr())?;
                 Some((ptr, self.scratch.capacity()))

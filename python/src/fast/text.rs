@@ -9,7 +9,7 @@ use pyo3::ffi;
 /// `PyUnicode_AsUTF8AndSize` would leave a copy in it for its whole life.
 /// `None` if memory for the scratch runs out.
 #[inline(always)]
-pub fn try_utf8<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+pub fn try_utf8(text: Obj, scratch: &mut Vec<u8>) -> Option<&[u8]> {
     // SAFETY: an exact str by the caller's check, so it is compact and ready;
     // its data are immutable and it is alive.
     unsafe {
@@ -23,7 +23,7 @@ pub fn try_utf8<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
 }
 
 /// As [`try_utf8`] for short texts: empty if memory runs out.
-pub fn utf8<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+pub fn utf8(text: Obj, scratch: &mut Vec<u8>) -> &[u8] {
     try_utf8(text, scratch).unwrap_or_default()
 }
 
@@ -42,7 +42,7 @@ pub fn ascii<'a>(text: Obj) -> &'a [u8] {
 }
 
 #[inline(never)]
-fn utf8_wide<'a>(text: Obj, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+fn utf8_wide(text: Obj, scratch: &mut Vec<u8>) -> Option<&[u8]> {
     scratch.clear();
     // SAFETY: a str by the caller's check.
     let most = unsafe { ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize }.saturating_mul(4);

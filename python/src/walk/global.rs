@@ -199,16 +199,32 @@ impl Walker {
             self.memoize(obj);
             return WRITTEN;
         }
-        // Before protocol 4 a name has no dots: the first part by name, the
-        // others by getattr, as 3.13 has it. A path that leads back to the
-        // module is the name of its last part.
+        // Before protocol 4 a name has no dots. Up to 3.12 a name with dots is
+        // getattr(parent, last), since then its first part by name, the others
+        // by getattr.
+        if cfg!(not(Py_3_13))
+            && let Some(parent) = parent
+        {
+            let last = split(&display(qualname.obj())).pop().unwrap_or_default();
+            let last = fast::new_str(&last)?;
+            let args = fast::new_tuple(&[parent.obj(), last.obj()])?;
+            let value = fast::new_tuple(&[types::get().getattr_function.obj(), args.obj()])?;
+            self.begin_reduce(value, Some(obj))?;
+            return PUSHED;
+        }
+        // A path that leads back to the module is the name of its last part.
         let mut path = split(&display(qualname.obj()));
         if parent.is_none() {
             path.drain(..path.len() - 1);
         }
         let attributes = path.split_off(1);
         for _ in &attributes {
-            self.save_global_once(types::get().getattr_function.obj(), None)?;
+            let function = types::get().getattr_function.obj();
+            if self.hooks.asks_for_everything() {
+                self.save_whole(function)?;
+            } else {
+                self.save_global_once(function, None)?;
+            }
             if self.options.proto < 2 {
                 self.op(Op::Mark);
             }
@@ -253,7 +269,7 @@ impl Walker {
     /// be a temporary, and its memo entry must not outlive it.
     fn save_name(&mut self, name: &Own) -> Result<(), Stop> {
         if self.hooks.has_persistent_id {
-            self.save(name.obj())?;
+            self.save_whole(name.obj())?;
         } else {
             self.save_str(name.obj())?;
         }

@@ -23,7 +23,10 @@ impl Walker {
         let class = unsafe { Obj::new(plan.ty.cast()) };
         let table = types::get().copyreg_dispatch.obj();
         let (Some(module), Some(qualname)) = (&plan.module, &plan.qualname) else { return false };
-        let ok = self.options.proto >= 2
+        // Up to 3.12 the name of a nested class is a call before protocol 4,
+        // which takes a frame of its own.
+        let dots = cfg!(not(Py_3_13)) && fast::text::ascii(qualname.obj()).contains(&b'.');
+        let ok = (self.options.proto >= 4 || self.options.proto >= 2 && !dots)
             && fast::dict_get(table, class).is_none()
             && super::global::leads_to(class, module, qualname);
         if ok {
@@ -76,7 +79,7 @@ impl Walker {
     /// An instance's `__dict__`. Our own reference to it is not the instance's,
     /// so a count of two means that nobody else has it.
     fn save_state(&mut self, dict: Obj, build: bool) -> Result<(), Stop> {
-        if !(self.pure && dict.refcnt() == 2) && !self.options.fast {
+        if !(self.options.fast || self.pure && dict.refcnt() == 2) {
             match self.memo.find(dict.addr()) {
                 Found::Yes(entry) => {
                     let index = entry.as_index().ok_or(Stop::Restart)?;

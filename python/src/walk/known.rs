@@ -24,7 +24,7 @@ impl Walker {
             _ => {}
         }
         // Leaves: no object of theirs can lead back to them.
-        let memoize = !(self.pure && obj.refcnt() == 1) && !self.options.fast;
+        let memoize = !(self.options.fast || self.pure && obj.refcnt() == 1);
         if memoize && let Found::Yes(entry) = self.memo.find(obj.addr()) {
             let index = entry.as_index().ok_or(Stop::Restart)?;
             self.enc.get(index);
@@ -75,9 +75,9 @@ impl Walker {
     /// time zone if it has one.
     fn save_time(&mut self, obj: Obj, number: u32, kind: Kind, memoize: bool) -> Flow {
         let mut buffer = [0u8; 10];
+        let with_fold = self.options.proto > 3;
         // SAFETY: an exact time or datetime by the plan; the zone's field
         // exists if the object says so, and then holds a reference.
-        let with_fold = self.options.proto > 3;
         let (len, zone) = unsafe {
             if kind == Kind::Time {
                 let time = obj.ptr().cast::<ffi::PyDateTime_Time>();

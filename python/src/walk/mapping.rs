@@ -64,7 +64,10 @@ impl Walker {
             self.after_value(batch, obj, size)?;
         }
         loop {
-            self.boundary()?;
+            if self.enc.at_boundary() {
+                self.note_entry(depth, pos, pos, in_batch);
+                self.boundary()?;
+            }
             let at = pos;
             let Some((key, value)) = fast::dict_next(obj, &mut pos) else { break };
             if batch == Batch::Marked {
@@ -79,26 +82,23 @@ impl Walker {
             } else {
                 in_batch += 1;
             }
-            let Frame::Dict { pos: p, at: a, in_batch: b, .. } = &mut self.frames[depth] else {
-                unreachable!("the frame at this depth is the dict's")
-            };
-            *p = pos;
-            *a = at;
-            *b = in_batch;
             if fast::is_str(key.ty()) && !self.hooks.has_persistent_id {
                 if build && self.overrides_reduction(key) {
                     return Err(Stop::Restart);
                 }
                 self.save_key_str(key)?;
             } else {
+                self.note_entry(depth, pos, at, in_batch);
                 self.set_value(depth, Some(value));
                 if self.save(key)? {
                     return Ok(());
                 }
                 self.set_value(depth, None);
             }
-            if self.save(value)? {
-                return Ok(());
+            let saved = self.save(value);
+            if !matches!(saved, Ok(false)) {
+                self.note_entry(depth, pos, at, in_batch);
+                return saved.map(drop);
             }
             self.after_value(batch, obj, size)?;
         }
@@ -110,6 +110,14 @@ impl Walker {
         }
         self.pop();
         Ok(())
+    }
+
+    /// Stores where the loop stands in the frame: it is left, or has failed.
+    #[inline(always)]
+    fn note_entry(&mut self, depth: usize, next: isize, current: isize, count: u32) {
+        if let Some(Frame::Dict { pos, at, in_batch, .. }) = self.frames.get_mut(depth) {
+            (*pos, *at, *in_batch) = (next, current, count);
+        }
     }
 
     #[inline(always)]
@@ -236,7 +244,7 @@ impl Walker {
             let _ = next.into_ptr();
         }
         if let Frame::Pairs { pair, in_batch: b, batch: how, state, .. } = &mut self.frames[depth] {
-            let old = core::mem::replace(pair, Some(kept));
+            let old = pair.replace(kept);
             *b = in_batch;
             *how = batch;
             *state = IterState::Value;

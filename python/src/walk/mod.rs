@@ -91,8 +91,18 @@ pub enum Enter {
 const CHEAP_RESTART: usize = 256;
 const KEY_CACHE: usize = 64;
 
-/// Memory that a thread keeps between dumps.
+/// A key met lately: valid in the epoch that it was met in.
+#[derive(Clone, Copy, Default)]
+pub struct CachedKey {
+    addr: usize,
+    index: u32,
+    epoch: u32,
+}
+
+/// Memory that is kept between dumps.
 pub struct WalkScratch {
+    keys: Box<[CachedKey; KEY_CACHE]>,
+    epoch: u32,
     pub memo: Memo,
     pub frames: Vec<Frame>,
     pub elided: Vec<Obj>,
@@ -106,6 +116,8 @@ pub struct WalkScratch {
 impl Default for WalkScratch {
     fn default() -> Self {
         WalkScratch {
+            keys: Box::new([CachedKey::default(); KEY_CACHE]),
+            epoch: 0,
             memo: Memo::new(),
             frames: Vec::new(),
             elided: Vec::new(),
@@ -151,7 +163,9 @@ pub struct Walker {
     elided: Vec<Obj>,
     /// Reduce results of the Foreign state, by object; see `reduce.rs`.
     pub replay: Replay,
-    keys: [(usize, u32); KEY_CACHE],
+    keys: Box<[CachedKey; KEY_CACHE]>,
+    /// Changes with each dump and each restart: what is cached is of one memo.
+    epoch: u32,
     since_signals: u32,
     /// Memory ran out where nothing could be returned.
     out_of_memory: bool,
@@ -188,7 +202,8 @@ impl Walker {
             elide_text: !options.keep_memo && !legacy,
             elided: scratch.elided,
             replay: Replay::default(),
-            keys: [(0, 0); KEY_CACHE],
+            keys: scratch.keys,
+            epoch: scratch.epoch.wrapping_add(1),
             since_signals: 0,
             out_of_memory: false,
         }
@@ -210,7 +225,7 @@ impl Walker {
     fn attempt(&mut self, root: Obj) -> Result<(), Stop> {
         self.enc.begin();
         self.save(root)?;
-        self.run()?;
+        self.run(0)?;
         self.enc.finish()?;
         self.check_memory()
     }
@@ -228,15 +243,18 @@ impl Walker {
         self.replay.recording = false;
         self.memo.clear();
         self.elided.clear();
-        self.keys = [(0, 0); KEY_CACHE];
         self.stamp += 1;
+        self.epoch = self.epoch.wrapping_add(1);
         self.sink.restart();
         self.hooks.restart();
         self.enc.restart(0);
     }
 
-    fn run(&mut self) -> Result<(), Stop> {
-        while let Some(frame) = self.frames.last() {
+    /// Works until as many frames as `depth` are left.
+    fn run(&mut self, depth: usize) -> Result<(), Stop> {
+        while self.frames.len() > depth
+            && let Some(frame) = self.frames.last()
+        {
             match frame {
                 Frame::List { .. } => self.step_list()?,
                 Frame::Dict { .. } => self.step_dict()?,
@@ -250,6 +268,15 @@ impl Walker {
             }
         }
         Ok(())
+    }
+
+    /// Writes an object to its end where a frame cannot wait for it: parts of
+    /// names, for which hooks may have answers of any shape.
+    #[cold]
+    pub fn save_whole(&mut self, obj: Obj) -> Result<(), Stop> {
+        let depth = self.frames.len();
+        self.save(obj)?;
+        self.run(depth)
     }
 
     /// Writes an object, or pushes a frame that will.
@@ -360,15 +387,17 @@ impl Walker {
     /// The memo index of a recently met key, without the table.
     #[inline(always)]
     pub fn cached_key(&self, key: Obj) -> Option<u32> {
-        let (addr, index) = self.keys[(key.addr() >> 4) % KEY_CACHE];
-        (addr == key.addr()).then_some(index)
+        let cached = &self.keys[(key.addr() >> 4) % KEY_CACHE];
+        let valid = cached.addr == key.addr() && cached.epoch == self.epoch;
+        valid.then_some(cached.index)
     }
 
     /// Remembers a key's index. The key has a memo entry, so it cannot die
     /// before the dump ends.
     #[inline(always)]
     pub fn cache_key(&mut self, key: Obj, index: u32) {
-        self.keys[(key.addr() >> 4) % KEY_CACHE] = (key.addr(), index);
+        self.keys[(key.addr() >> 4) % KEY_CACHE] =
+            CachedKey { addr: key.addr(), index, epoch: self.epoch };
     }
 
     /// Keeps a temporary alive until the dump ends.
@@ -570,14 +599,14 @@ impl Walker {
         Parts {
             storage,
             len,
-            memo: self.memo,
             next_index,
-            pins: self.pins,
             scratch: WalkScratch {
-                memo: Memo::default(),
+                keys: self.keys,
+                epoch: self.epoch,
+                memo: self.memo,
                 frames: self.frames,
                 elided: self.elided,
-                pins: Vec::new(),
+                pins: self.pins,
                 bytes: Vec::new(),
                 text: self.text,
                 types: self.types,
@@ -592,9 +621,7 @@ impl Walker {
 pub struct Parts {
     pub storage: BytesStorage,
     pub len: usize,
-    pub memo: Memo,
     pub next_index: u32,
-    pub pins: Vec<Obj>,
     pub scratch: WalkScratch,
     pub sink: Sink,
 }

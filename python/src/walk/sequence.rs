@@ -90,9 +90,10 @@ impl Walker {
         if !self.enc.at_boundary() {
             return Ok(false);
         }
-        match self.frames.get_mut(depth) {
-            Some(Frame::List { next, .. } | Frame::Tuple { next, .. }) => *next = position,
-            _ => {}
+        if let Some(Frame::List { next, .. } | Frame::Tuple { next, .. }) =
+            self.frames.get_mut(depth)
+        {
+            *next = position;
         }
         self.boundary()?;
         Ok(true)

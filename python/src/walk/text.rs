@@ -204,6 +204,7 @@ impl Walker {
     }
 
     /// Writes a plain opcode.
+    #[inline(always)]
     pub(super) fn op(&mut self, op: Op) {
         self.enc.op(op);
     }
