@@ -80,15 +80,17 @@ bench: $(EXTENSION) $(STAMPS)/group-test $(STAMPS)/group-bench ## short benchmar
 	PYO3_PYTHON=/nonexistent cargo bench --locked -p ferropickle-benches -- --quick
 	$(BIN)/python benches/python/run.py --quick
 
+# The value tree counts references and has no collector: a stream with a cycle leaks there, as it says.
 fuzz: ## fuzz each target for FUZZ_SECONDS (30)
 	@rustup run nightly rustc --version >/dev/null 2>&1 || { echo "make fuzz needs a nightly compiler: rustup toolchain install nightly"; exit 1; }
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz --locked"; exit 1; }
 	@for target in $$(cargo +nightly fuzz list --fuzz-dir tests/fuzz); do \
 	    echo "== $$target, $(FUZZ_SECONDS) s"; \
 	    mkdir -p target/fuzz-corpus/$$target tests/fuzz/corpus/$$target; \
+	    leaks=1; if [ $$target = decode_value ]; then leaks=0; fi; \
 	    cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target \
 	        target/fuzz-corpus/$$target tests/fuzz/corpus/$$target \
-	        -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1; \
+	        -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -detect_leaks=$$leaks -print_final_stats=1; \
 	done
 
 matrix: ## build and test on every CPython from 3.10 to 3.14 on this machine

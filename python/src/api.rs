@@ -15,6 +15,7 @@ use ferropickle_core::decode::SliceReader;
 use ferropickle_core::limits::HIGHEST_PROTOCOL;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 /// Protocol of dumps that do not name one.
 pub const DEFAULT_PROTOCOL: u8 = 5;
@@ -33,6 +34,27 @@ pub fn protocol_of(protocol: Option<&Bound<'_, PyAny>>) -> PyResult<u8> {
         _ if number < 0 => Ok(HIGHEST_PROTOCOL),
         _ => Err(PyValueError::new_err(format!("pickle protocol must be <= {HIGHEST_PROTOCOL}"))),
     }
+}
+
+/// The text of an argument that must be a str.
+pub fn text_of<'a>(given: &'a Bound<'_, PyAny>, name: &str) -> PyResult<&'a str> {
+    match given.cast::<PyString>() {
+        Ok(text) => text.to_str(),
+        Err(_) => {
+            let found = given.get_type().name()?;
+            Err(PyTypeError::new_err(format!("{name} must be str, not {found}")))
+        }
+    }
+}
+
+/// Checks an `encoding` argument.
+pub fn encoding_of<'a>(given: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    text_of(given, "encoding")
+}
+
+/// Checks an `errors` argument.
+pub fn errors_of<'a>(given: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    text_of(given, "errors")
 }
 
 /// Checks a `buffer_callback` argument.
@@ -219,8 +241,8 @@ pub fn fill_builder(
 pub fn loads<'py>(
     data: &Bound<'py, PyAny>,
     fix_imports: bool,
-    encoding: &str,
-    errors: &str,
+    #[pyo3(from_py_with = encoding_of)] encoding: &str,
+    #[pyo3(from_py_with = errors_of)] errors: &str,
     buffers: Option<&Bound<'py, PyAny>>,
     policy: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -251,8 +273,8 @@ pub fn loads<'py>(
 pub fn load<'py>(
     file: &Bound<'py, PyAny>,
     fix_imports: bool,
-    encoding: &str,
-    errors: &str,
+    #[pyo3(from_py_with = encoding_of)] encoding: &str,
+    #[pyo3(from_py_with = errors_of)] errors: &str,
     buffers: Option<&Bound<'py, PyAny>>,
     policy: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {

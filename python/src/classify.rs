@@ -35,6 +35,10 @@ pub enum Kind {
     Enum,
     /// `PurePath` and its standard subclasses, as of 3.10 and 3.11.
     Path,
+    /// A NumPy scalar of a fixed type.
+    NumpyScalar,
+    /// `numpy.ndarray`.
+    NumpyArray,
     /// A namedtuple or other plain tuple subclass with its own `__getnewargs__`.
     NamedTuple,
 }
@@ -56,6 +60,8 @@ pub struct Plan {
     /// `__module__` and `__qualname__`, for kinds that write their class.
     pub module: Option<Own>,
     pub qualname: Option<Own>,
+    /// What the reduction of a NumPy type showed.
+    pub shown: Option<crate::walk::numpy::Shown>,
     /// The dump in which the class was last found to be what its module says.
     pub verified_in: u64,
 }
@@ -152,6 +158,7 @@ fn foreign(ty: TypePtr) -> Plan {
         slots: Vec::new(),
         module: None,
         qualname: None,
+        shown: None,
         verified_in: 0,
     }
 }
@@ -227,7 +234,7 @@ fn is_object_default(ty: TypePtr, name: Obj) -> bool {
 /// Types whose reduction is known by their C name.
 fn known_kind(ty: TypePtr, class: Obj) -> Option<Kind> {
     if !fast::is_type(class.ty()) {
-        return enum_kind(ty, class);
+        return numpy_dtype_kind(ty, class).or_else(|| enum_kind(ty, class));
     }
     // SAFETY: a live type's name is NUL-terminated.
     let name = unsafe { core::ffi::CStr::from_ptr((*ty).tp_name) }.to_bytes();
@@ -248,7 +255,7 @@ fn known_kind(ty: TypePtr, class: Obj) -> Option<Kind> {
             | b"slice"
             | b"builtin_function_or_method"
             | b"array.array" => Some(Kind::CReduce),
-            _ => None,
+            _ => numpy_kind(name),
         };
     }
     match name {
@@ -256,6 +263,27 @@ fn known_kind(ty: TypePtr, class: Obj) -> Option<Kind> {
         b"PurePosixPath" | b"PureWindowsPath" | b"PosixPath" | b"WindowsPath" => path_kind(ty),
         _ => named_tuple_kind(ty),
     }
+}
+
+/// NumPy's arrays and scalars: their reductions are C code that looks functions
+/// up in modules which are loaded. (Its ufuncs and generators are not here:
+/// theirs run Python.)
+fn numpy_kind(name: &[u8]) -> Option<Kind> {
+    match name.strip_prefix(b"numpy.")? {
+        b"ndarray" => Some(Kind::NumpyArray),
+        b"datetime64" | b"timedelta64" => Some(Kind::CReduce),
+        rest => fast::numpy::scalar_len(rest).map(|_| Kind::NumpyScalar),
+    }
+}
+
+/// NumPy's dtypes: instances of classes whose metaclass is NumPy's own.
+fn numpy_dtype_kind(ty: TypePtr, class: Obj) -> Option<Kind> {
+    // SAFETY: a live type's name is NUL-terminated.
+    let meta = unsafe { core::ffi::CStr::from_ptr((*class.ty()).tp_name) }.to_bytes();
+    let own = meta == b"numpy._DTypeMeta"
+        && !has_flag(ty, ffi::Py_TPFLAGS_HEAPTYPE)
+        && !has_flag(class.ty(), ffi::Py_TPFLAGS_HEAPTYPE);
+    own.then_some(Kind::CReduce)
 }
 
 /// Whether a function of the class is the one that its module's file defines:

@@ -44,11 +44,22 @@ pub struct Policy {
     pub choices: Choices,
 }
 
+fn gc_of<'a>(given: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    crate::api::text_of(given, "gc")
+}
+
+fn face_of<'a>(given: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    crate::api::text_of(given, "face")
+}
+
 #[pymethods]
 impl Policy {
     #[new]
     #[pyo3(signature = (*, gc = "pause", face = "ferropickle"))]
-    fn new(gc: &str, face: &str) -> PyResult<Policy> {
+    fn new(
+        #[pyo3(from_py_with = gc_of)] gc: &str,
+        #[pyo3(from_py_with = face_of)] face: &str,
+    ) -> PyResult<Policy> {
         let gc = match gc {
             "pause" => GcChoice::Pause,
             "keep" => GcChoice::Keep,

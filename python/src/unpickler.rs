@@ -59,8 +59,8 @@ impl Unpickler {
         slf: &Bound<'_, Self>,
         file: &Bound<'_, PyAny>,
         fix_imports: bool,
-        encoding: &str,
-        errors: &str,
+        #[pyo3(from_py_with = api::encoding_of)] encoding: &str,
+        #[pyo3(from_py_with = api::errors_of)] errors: &str,
         buffers: Option<&Bound<'_, PyAny>>,
         policy: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {

@@ -123,3 +123,17 @@ pub fn has_dict(ty: TypePtr) -> bool {
         (*ty).tp_dictoffset != 0 || (cfg!(Py_3_11) && ffi::PyType_HasFeature(ty, 1 << 4) != 0)
     }
 }
+
+/// Whether an object is a class whose attributes are read as `type` reads them:
+/// its metaclass is `type`, or a static one that changes nothing in that.
+pub fn is_plain_class(obj: Obj) -> bool {
+    let meta = obj.ty();
+    // SAFETY: live types.
+    unsafe {
+        meta == &raw mut ffi::PyType_Type
+            || (obj.is_class()
+                && !is_heap_type(meta)
+                && (*meta).tp_getattro.map(|f| f as usize)
+                    == ffi::PyType_Type.tp_getattro.map(|f| f as usize))
+    }
+}

@@ -18,6 +18,7 @@
 
 pub mod instance;
 pub mod long;
+pub mod numpy;
 mod private;
 pub mod storage;
 pub mod text;

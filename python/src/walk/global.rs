@@ -109,7 +109,7 @@ impl Walker {
     /// Resolves without running code; `None` if that cannot be done.
     fn resolve_pure(&mut self, obj: Obj, name: Option<Obj>) -> Result<Option<Resolved>, Stop> {
         let names = types::get();
-        let plain = fast::is_type(obj.ty())
+        let plain = fast::instance::is_plain_class(obj)
             || fast::is_function(obj.ty())
             || obj.ty() == &raw mut ffi::PyCFunction_Type;
         if !plain {
@@ -138,7 +138,9 @@ impl Walker {
         };
         let path = split(&display(qualname.obj()));
         if path.iter().any(|part| part == "<locals>") {
-            let text = format!("Can't pickle local object {}", repr(qualname.obj()));
+            // As each version words it.
+            let verb = if cfg!(all(Py_3_13, not(Py_3_14))) { "get" } else { "pickle" };
+            let text = format!("Can't {verb} local object {}", repr(qualname.obj()));
             // 3.14 made it a PicklingError.
             return Err(if cfg!(Py_3_14) {
                 Raised::pickling(&text)

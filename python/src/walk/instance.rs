@@ -25,7 +25,8 @@ impl Walker {
         let (Some(module), Some(qualname)) = (&plan.module, &plan.qualname) else { return false };
         // Up to 3.12 the name of a nested class is a call before protocol 4,
         // which takes a frame of its own.
-        let dots = cfg!(not(Py_3_13)) && fast::text::ascii(qualname.obj()).contains(&b'.');
+        let dots =
+            cfg!(not(Py_3_13)) && fast::text::utf8(qualname.obj(), &mut Vec::new()).contains(&b'.');
         let ok = (self.options.proto >= 4 || self.options.proto >= 2 && !dots)
             && fast::dict_get(table, class).is_none()
             && super::global::leads_to(class, module, qualname);

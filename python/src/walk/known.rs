@@ -19,6 +19,8 @@ impl Walker {
             Kind::Instance => return self.save_instance(obj, number),
             Kind::CReduce => return self.save_c_reduced(obj),
             Kind::NamedTuple => return self.save_named_tuple(obj, number),
+            Kind::NumpyScalar => return self.save_numpy_scalar(obj, number),
+            Kind::NumpyArray => return self.save_numpy_array(obj, number),
             // Before protocol 3 their state is a str, for Python 2.
             _ if self.options.proto < 3 => return self.save_foreign(obj),
             _ => {}
@@ -37,9 +39,7 @@ impl Walker {
             Kind::Uuid => self.write_uuid(obj, number)?,
             Kind::Enum => return self.save_enum(obj, number),
             Kind::Path => self.write_path(obj, number)?,
-            Kind::Foreign | Kind::Instance | Kind::CReduce | Kind::NamedTuple => {
-                return self.save_foreign(obj);
-            }
+            _ => return self.save_foreign(obj),
         }
         if memoize {
             self.memoize(obj);

@@ -29,6 +29,7 @@ pub mod global;
 pub mod instance;
 pub mod known;
 pub mod mapping;
+pub mod numpy;
 pub mod path;
 pub mod reduce;
 pub mod scalar;

@@ -58,7 +58,7 @@ impl Walker {
     }
 
     /// A GET if the object has an entry.
-    fn write_if_met(&mut self, obj: Obj) -> Result<bool, Stop> {
+    pub(super) fn write_if_met(&mut self, obj: Obj) -> Result<bool, Stop> {
         if self.options.fast {
             return Ok(false);
         }
@@ -187,11 +187,15 @@ impl Walker {
         if self.write_if_met(obj)? {
             return WRITTEN;
         }
-        let names = types::get();
-        let method = obj.getattr(names.reduce_ex.obj())?;
-        let proto = fast::long::from_i64(self.options.proto.into())?;
-        let value = method.call(&[proto.obj()])?;
+        let value = self.c_reduce(obj)?;
         self.save_reduced(obj, value)
+    }
+
+    /// `obj.__reduce_ex__(protocol)`.
+    pub(super) fn c_reduce(&self, obj: Obj) -> Result<Own, Raised> {
+        let method = obj.getattr(types::get().reduce_ex.obj())?;
+        let proto = fast::long::from_i64(self.options.proto.into())?;
+        method.call(&[proto.obj()])
     }
 
     /// Checks a reduce value as stock does and pushes its frame.

@@ -36,6 +36,30 @@ def test_nested_names(value, protocol):
     assert back == value
     assert pickle.loads(fp.dumps(value, protocol)) == value
     assert fp.loads(pickle.dumps(value, protocol)) == value
+    if protocol < 3:
+        assert fp.dumps(value, protocol) == pickle.dumps(value, protocol)
+
+
+class Höher:
+    class Inner:
+        pass
+
+    class Ïnner:
+        pass
+
+
+@pytest.mark.parametrize("inner", [Outer.Inner, Höher.Inner, Höher.Ïnner])
+def test_instances_of_nested_classes(inner, protocol):
+    for value in (inner(), [inner(), inner, inner()]):
+        try:
+            expected = pickle.dumps(value, protocol)
+        except pickle.PicklingError:
+            raised(fp.dumps, value, protocol)
+            continue
+        data = fp.dumps(value, protocol)
+        assert type(pickle.loads(data)) is type(fp.loads(data)) is type(value)
+        if protocol < 3:
+            assert data == expected
 
 
 def test_bound_methods(protocol):

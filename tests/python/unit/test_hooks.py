@@ -63,6 +63,56 @@ def test_reducer_override_is_asked_for_the_same_objects_in_the_same_order(number
     assert asked == expected
 
 
+ANSWERS = {
+    "a name": lambda obj: "id:" + obj if type(obj) is str else None,
+    "a tuple with a name": lambda obj: (1, ["id:" + obj]) if is_name(obj) else None,
+    "getattr": lambda obj: "id:<getattr>" if obj is getattr else None,
+}
+
+
+def is_name(obj):
+    return type(obj) is str and not obj.startswith("id:")
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("number", range(1, 6))
+@pytest.mark.parametrize("value", [len, Outer.Inner, Outer.Inner.Core, str.join], ids=repr)
+def test_persistent_ids_of_the_parts_of_a_name(value, number, answer):
+    def make(base):
+        class Answering(base):
+            def persistent_id(self, obj):
+                return ANSWERS[answer](obj)
+
+        return Answering
+
+    class Loading(pickle.Unpickler):
+        def persistent_load(self, pid):
+            name = (pid if type(pid) is str else pid[1][0])[3:]
+            return getattr if name == "<getattr>" else name
+
+    data = dump(make(fp.Pickler), [value, value], number)
+    assert Loading(io.BytesIO(data)).load() == [value, value]
+    if number < 3:
+        assert data == dump(make(pickle.Pickler), [value, value], number)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_reducer_override_of_the_getattr_in_a_nested_name(number):
+    def make(base):
+        class Answering(base):
+            def reducer_override(self, obj):
+                return (eval, ("getattr",)) if obj is getattr else NotImplemented
+
+        return Answering
+
+    data = dump(make(fp.Pickler), [Outer.Inner.Core, Outer.Inner()], number)
+    core, inner = pickle.loads(data)
+    assert core is Outer.Inner.Core
+    assert type(inner) is Outer.Inner
+    if number < 3:
+        assert data == dump(make(pickle.Pickler), [Outer.Inner.Core, Outer.Inner()], number)
+
+
 class Hooked:
     """Leaves its mark when a hook of the class itself is asked."""
 
