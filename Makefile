@@ -88,9 +88,9 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (30)
 	    echo "== $$target, $(FUZZ_SECONDS) s"; \
 	    mkdir -p target/fuzz-corpus/$$target tests/fuzz/corpus/$$target; \
 	    leaks=1; if [ $$target = decode_value ]; then leaks=0; fi; \
-	    cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target \
+	    ASAN_OPTIONS=detect_leaks=$$leaks cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target \
 	        target/fuzz-corpus/$$target tests/fuzz/corpus/$$target \
-	        -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -detect_leaks=$$leaks -print_final_stats=1; \
+	        -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1; \
 	done
 
 matrix: ## build and test on every CPython from 3.10 to 3.14 on this machine

@@ -32,7 +32,7 @@ struct Setup {
 ///
 /// Subclasses may define `persistent_id(obj)`, `reducer_override(obj)` and
 /// `dispatch_table`.
-#[pyclass(subclass, dict, weakref, unsendable, module = "ferropickle", name = "Pickler")]
+#[pyclass(subclass, dict, weakref, module = "ferropickle", name = "Pickler")]
 pub struct Pickler {
     setup: Option<Setup>,
     memo: Memo,
@@ -42,6 +42,13 @@ pub struct Pickler {
     fast: bool,
     busy: bool,
 }
+
+// SAFETY: the handles are only used by methods, by the collector's visits and
+// on drop, all of which hold the GIL (the module asks free-threaded builds for
+// it); which thread that is does not matter to them.
+unsafe impl Send for Pickler {}
+// SAFETY: as above.
+unsafe impl Sync for Pickler {}
 
 #[pymethods]
 impl Pickler {

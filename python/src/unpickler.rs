@@ -30,7 +30,7 @@ struct Setup {
 /// fix_imports, encoding, errors, buffers, policy: as for `loads`.
 ///
 /// Subclasses may define `find_class(module, name)` and `persistent_load(pid)`.
-#[pyclass(subclass, dict, weakref, unsendable, module = "ferropickle", name = "Unpickler")]
+#[pyclass(subclass, dict, weakref, module = "ferropickle", name = "Unpickler")]
 pub struct Unpickler {
     setup: Option<Setup>,
     decoder: Decoder<Own>,
@@ -39,6 +39,12 @@ pub struct Unpickler {
     fix_imports: bool,
     proto: Rc<Cell<u8>>,
 }
+
+// SAFETY: the handles and the shared protocol number are only used with the GIL
+// held (the module asks free-threaded builds for it), on whatever thread.
+unsafe impl Send for Unpickler {}
+// SAFETY: as above.
+unsafe impl Sync for Unpickler {}
 
 #[pymethods]
 impl Unpickler {

@@ -19,6 +19,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/fast/instance.rs", "attribute dicts and slots where the interpreter keeps them"),
     ("python/src/fast/long.rs", "the digits of an int"),
     ("python/src/fast/mod.rs", "the handles `Obj` and `Own`, reference counts, type flags"),
+    ("python/src/fast/numpy.rs", "fields of NumPy's arrays, dtypes and scalars"),
     ("python/src/fast/private.rs", "functions that CPython exports and PyO3 does not declare"),
     ("python/src/fast/storage.rs", "a bytes object that grows in place while it is written"),
     ("python/src/fast/text.rs", "the characters of a str"),

@@ -1,5 +1,5 @@
 //! The decoder with a builder that makes something: what it accepts, the verifier accepts.
-//! Run it with `-detect_leaks=0`, as `make fuzz` does: the values count references, and cycles stay.
+//! Run it with `ASAN_OPTIONS=detect_leaks=0`, as `make fuzz` does: the values count references, and cycles stay.
 #![no_main]
 
 use ferropickle_core::decode::verify;

@@ -3,6 +3,7 @@
 What belongs here: concurrency within one process. Forks and spawns: test_fork.py.
 """
 
+import gc
 import io
 import pickle
 import sys
@@ -222,3 +223,22 @@ def test_files_written_by_many_threads():
     for out, value in zip(outs, values, strict=True):
         out.seek(0)
         assert_same_graph(value, fp.load(out))
+
+
+def test_picklers_freed_by_another_thread():
+    """The collector frees a pickler in a cycle on whatever thread it runs."""
+
+    def leave_cycles():
+        for _ in range(20):
+            pickler = fp.Pickler(io.BytesIO())
+            pickler.dump([1, [2]])
+            pickler.itself = pickler
+            unpickler = fp.Unpickler(io.BytesIO(fp.dumps([1])))
+            unpickler.load()
+            unpickler.itself = unpickler
+
+    gc.collect()
+    thread = threading.Thread(target=leave_cycles)
+    thread.start()
+    thread.join()
+    assert gc.collect() >= 40
