@@ -4,7 +4,6 @@ import gc
 import os
 import sys
 
-
 # The interpreter's cache of class attributes keeps names alive, a new one wherever a name that a
 # stream spells is looked up: thousands of blocks, which are no leak.
 clear_caches = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
