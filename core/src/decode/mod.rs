@@ -8,17 +8,21 @@
 //! Semantics are CPython's (`load` in `Modules/_pickle.c`): a MARK is a fence
 //! below which opcodes cannot reach, POP takes the mark when it is on top.
 
+mod build;
+mod numbers;
 mod reader;
 mod slots;
 mod verify;
 
+pub use build::{Build, TextContext};
 pub use reader::{CALL_OPCODES, Read, SliceReader, u32_le, u64_le};
 pub use slots::MemoSlots;
 pub use verify::verify;
 
 use crate::error::Error;
-use crate::limits::{FRAME_TARGET_BYTES, HIGHEST_PROTOCOL, READ_STEP_BYTES};
+use crate::limits::{FRAME_TARGET_BYTES, HIGHEST_PROTOCOL};
 use crate::opcode::Op;
+use numbers::{c_long, index_text, plain_decimal, signed_len, small_int, wide_len};
 
 /// Why decoding stopped.
 #[derive(Debug)]
@@ -48,128 +52,6 @@ pub struct DecodeError<E> {
 
 /// Result of a builder's step.
 pub type Step<T, E> = Result<T, Cause<E>>;
-
-/// Makes objects. Every method is one thing a stream can ask for; those that
-/// get the stack take their operands off it themselves.
-#[allow(missing_docs, reason = "names are pickle's; the comments say what is not plain")]
-pub trait Build {
-    type Obj;
-    type Error;
-
-    fn none(&mut self) -> Step<Self::Obj, Self::Error>;
-    fn bool(&mut self, value: bool) -> Step<Self::Obj, Self::Error>;
-    fn int(&mut self, value: i64) -> Step<Self::Obj, Self::Error>;
-    /// Little-endian two's complement, more than 8 bytes.
-    fn int_bytes(&mut self, bytes: &[u8]) -> Step<Self::Obj, Self::Error>;
-    /// Text of INT or LONG that is not a plain 64-bit decimal.
-    fn int_text(&mut self, text: &[u8]) -> Step<Self::Obj, Self::Error>;
-    fn float(&mut self, value: f64) -> Step<Self::Obj, Self::Error>;
-    fn float_text(&mut self, text: &[u8]) -> Step<Self::Obj, Self::Error>;
-    /// UTF-8 with surrogates passed; `next` is the next opcode if it is known.
-    fn str(&mut self, utf8: &[u8], ctx: TextContext<'_, Self::Obj>)
-    -> Step<Self::Obj, Self::Error>;
-    fn str_escaped(&mut self, text: &[u8]) -> Step<Self::Obj, Self::Error>;
-    /// A Python 2 string.
-    fn string(&mut self, bytes: &[u8]) -> Step<Self::Obj, Self::Error>;
-    /// The quoted literal of a Python 2 string.
-    fn string_literal(&mut self, literal: &[u8]) -> Step<Self::Obj, Self::Error>;
-    fn bytes(&mut self, bytes: &[u8]) -> Step<Self::Obj, Self::Error>;
-    fn bytearray(&mut self, bytes: &[u8]) -> Step<Self::Obj, Self::Error>;
-    fn next_buffer(&mut self) -> Step<Self::Obj, Self::Error>;
-    fn readonly_buffer(&mut self, buffer: Self::Obj) -> Step<Self::Obj, Self::Error>;
-
-    fn empty_tuple(&mut self) -> Step<Self::Obj, Self::Error>;
-    /// The objects from `from` on become one tuple, which is pushed.
-    fn tuple(&mut self, stack: &mut Vec<Self::Obj>, from: usize) -> Step<(), Self::Error>;
-    fn empty_list(&mut self) -> Step<Self::Obj, Self::Error>;
-    /// The objects from `from` on become one list, which is pushed.
-    fn list(&mut self, stack: &mut Vec<Self::Obj>, from: usize) -> Step<(), Self::Error>;
-    /// The objects from `from` on are appended to the one below.
-    fn append(&mut self, stack: &mut Vec<Self::Obj>, from: usize) -> Step<(), Self::Error>;
-    fn empty_dict(&mut self) -> Step<Self::Obj, Self::Error>;
-    /// The pairs from `from` on (an even number of objects) become one dict.
-    fn dict(&mut self, stack: &mut Vec<Self::Obj>, from: usize) -> Step<(), Self::Error>;
-    /// The pairs from `from` on are set in the object below. If `next` is
-    /// BUILD the builder may do that as well, and says so by `true`.
-    fn set_items(
-        &mut self,
-        stack: &mut Vec<Self::Obj>,
-        from: usize,
-        next: Option<Op>,
-    ) -> Step<bool, Self::Error>;
-    fn empty_set(&mut self) -> Step<Self::Obj, Self::Error>;
-    fn add_items(&mut self, stack: &mut Vec<Self::Obj>, from: usize) -> Step<(), Self::Error>;
-    fn frozenset(&mut self, stack: &mut Vec<Self::Obj>, from: usize) -> Step<(), Self::Error>;
-
-    fn global(&mut self, module: &[u8], name: &[u8]) -> Step<Self::Obj, Self::Error>;
-    fn stack_global(&mut self, module: Self::Obj, name: Self::Obj) -> Step<Self::Obj, Self::Error>;
-    fn extension(&mut self, code: i64) -> Step<Self::Obj, Self::Error>;
-    fn persistent(&mut self, id: Self::Obj) -> Step<Self::Obj, Self::Error>;
-    fn persistent_text(&mut self, id: &[u8]) -> Step<Self::Obj, Self::Error>;
-    fn reduce(&mut self, callable: Self::Obj, args: Self::Obj) -> Step<Self::Obj, Self::Error>;
-    /// The arguments from `from` on; `class` is called with them.
-    fn instance(
-        &mut self,
-        class: Self::Obj,
-        stack: &mut Vec<Self::Obj>,
-        from: usize,
-    ) -> Step<Self::Obj, Self::Error>;
-    fn newobj(&mut self, class: Self::Obj, args: Self::Obj) -> Step<Self::Obj, Self::Error>;
-    fn newobj_ex(
-        &mut self,
-        class: Self::Obj,
-        args: Self::Obj,
-        kwargs: Self::Obj,
-    ) -> Step<Self::Obj, Self::Error>;
-    fn build(&mut self, object: &Self::Obj, state: Self::Obj) -> Step<(), Self::Error>;
-    /// Another reference to the same object.
-    fn share(&mut self, object: &Self::Obj) -> Self::Obj;
-    /// Bytes, or a bytearray if `mutable`, of a large payload: `fill` reads the
-    /// next part of it. The length is the stream's word, so memory is taken in
-    /// steps.
-    #[allow(clippy::type_complexity, reason = "the one place that names it")]
-    fn large(
-        &mut self,
-        len: usize,
-        mutable: bool,
-        fill: &mut dyn FnMut(&mut [u8]) -> Step<(), Self::Error>,
-    ) -> Step<Self::Obj, Self::Error> {
-        let mut data = Vec::new();
-        while data.len() < len {
-            let have = data.len();
-            let more = (len - have).min(have.max(READ_STEP_BYTES));
-            data.try_reserve(more).map_err(|_| Error::OutOfMemory)?;
-            data.resize(have + more, 0);
-            fill(&mut data[have..])?;
-        }
-        if mutable { self.bytearray(&data) } else { self.bytes(&data) }
-    }
-    /// `callable(data)`, if the builder knows a short way; else the call is
-    /// made as the stream says.
-    #[inline(always)]
-    fn call_with_bytes(
-        &mut self,
-        _callable: &Self::Obj,
-        _data: &[u8],
-    ) -> Step<Option<Self::Obj>, Self::Error> {
-        Ok(None)
-    }
-    /// The stream names its protocol.
-    fn proto(&mut self, _proto: u8) {}
-    /// Called every few thousand opcodes: signals.
-    fn tick(&mut self) -> Step<(), Self::Error>;
-}
-
-/// What a builder may know about the place of a str in the stream.
-#[derive(Debug)]
-pub struct TextContext<'a, T> {
-    /// The stack so far.
-    pub stack: &'a [T],
-    /// Number of objects below the innermost mark.
-    pub mark: Option<usize>,
-    /// The next opcode, if the reader can tell.
-    pub next: Option<Op>,
-}
 
 /// The stack machine: stack, marks, memo. Kept between streams for its memory
 /// and, by an unpickler object, for its memo.
@@ -790,109 +672,4 @@ where
     }
     let data = reader.take(n)?;
     if mutable { build.bytearray(data) } else { build.bytes(data) }
-}
-
-/// Little-endian two's complement of at most 8 bytes.
-#[inline(always)]
-fn small_int(bytes: &[u8]) -> Option<i64> {
-    if bytes.len() > 8 {
-        return None;
-    }
-    let negative = bytes.last().is_some_and(|b| *b >= 0x80);
-    let mut wide = if negative { [0xff; 8] } else { [0; 8] };
-    wide[..bytes.len()].copy_from_slice(bytes);
-    Some(i64::from_le_bytes(wide))
-}
-
-/// Decimal text of at most 18 digits with an optional minus.
-fn plain_decimal(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix(b"-") {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    // A leading zero means another base, or is an error: the builder knows.
-    let other_base = digits.len() > 1 && digits[0] == b'0';
-    if digits.is_empty()
-        || digits.len() > 18
-        || other_base
-        || !digits.iter().all(u8::is_ascii_digit)
-    {
-        return None;
-    }
-    let value = digits.iter().fold(0i64, |value, digit| value * 10 + i64::from(digit - b'0'));
-    Some(if negative { -value } else { value })
-}
-
-/// A number as C's `strtol` with base 0 reads it, which stock uses for INT:
-/// leading space, sign, `0x` and octal; the number ends the text, or a NUL does.
-fn c_long(text: &[u8]) -> Option<i64> {
-    if let Some(value) = plain_decimal(text) {
-        return Some(value);
-    }
-    if text.is_empty() {
-        return None;
-    }
-    let text = text.split(|byte| *byte == 0).next()?;
-    let is_space = |byte: &u8| matches!(byte, b' ' | 0x09..=0x0d);
-    let trimmed = &text[text.iter().take_while(|byte| is_space(byte)).count()..];
-    if text.is_empty() {
-        return Some(0);
-    }
-    let (negative, digits) = match trimmed {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
-    };
-    let (radix, digits) = match digits {
-        [b'0', b'x' | b'X', rest @ ..] => (16, rest),
-        [b'0', rest @ ..] if !rest.is_empty() => (8, rest),
-        rest => (10, rest),
-    };
-    let value = digits.iter().try_fold(None, |value: Option<i64>, digit| {
-        let digit = i64::from(char::from(*digit).to_digit(radix)?);
-        let value = value.unwrap_or(0).checked_mul(i64::from(radix))?.checked_add(digit)?;
-        Some(Some(value))
-    })??;
-    Some(if negative { -value } else { value })
-}
-
-fn index_text(text: &[u8]) -> Result<i64, Error> {
-    let zeros = text.iter().take_while(|digit| **digit == b'0').count();
-    let digits =
-        if zeros == text.len() { &text[zeros.saturating_sub(1)..] } else { &text[zeros..] };
-    plain_decimal(digits).ok_or(Error::BadText)
-}
-
-fn signed_len<E>(n: u32) -> Step<usize, E> {
-    usize::try_from(n as i32).map_err(|_| Error::NegativeSize.into())
-}
-
-/// A length that fits half of the address space.
-fn wide_len<E>(n: u64) -> Step<usize, E> {
-    isize::try_from(n).map(|n| n as usize).map_err(|_| Error::TooLarge.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_read_as_c_reads_them() {
-        for (text, value) in [
-            (b"12".as_slice(), Some(12)),
-            (b"-7", Some(-7)),
-            (b" 1", Some(1)),
-            (b"010", Some(8)),
-            (b"0x1F", Some(31)),
-            (b"1\x002", Some(1)),
-            (b"\x00", Some(0)),
-            (b"09", None),
-            (b"1_0", None),
-            (b"abc", None),
-            (b"", None),
-            (b"123456789012345678901234567890", None),
-        ] {
-            assert_eq!(c_long(text), value, "{}", text.escape_ascii());
-        }
-    }
 }

@@ -19,6 +19,22 @@ pub(super) fn is_pickle_buffer(ty: TypePtr) -> bool {
     ty == &raw mut PyPickleBuffer_Type
 }
 
+/// Whether a callback is `append` of an exact list, as it mostly is: that runs
+/// no Python code, and so does not end the pure state.
+fn is_list_append(callback: Obj) -> bool {
+    // SAFETY: the type checks make the casts of the macros right; a built-in
+    // method has a definition with a NUL-terminated name.
+    unsafe {
+        if callback.ty() != &raw mut ffi::PyCFunction_Type {
+            return false;
+        }
+        let owner = ffi::PyCFunction_GetSelf(callback.ptr());
+        let definition = (*callback.ptr().cast::<ffi::PyCFunctionObject>()).m_ml;
+        Obj::borrowed(owner).is_some_and(|owner| crate::fast::is_list(owner.ty()))
+            && core::ffi::CStr::from_ptr((*definition).ml_name) == c"append"
+    }
+}
+
 /// A PickleBuffer's bytes and whether they are read-only.
 fn view<'a>(obj: Obj) -> Result<(&'a [u8], bool), Raised> {
     // SAFETY: an exact PickleBuffer; null with an error set if it was released.
@@ -50,7 +66,9 @@ impl Walker {
         let (data, read_only) = view(obj)?;
         if let Some(callback) = self.hooks.buffer_callback.clone() {
             let keep = obj.own();
-            self.leave_pure()?;
+            if !is_list_append(callback.obj()) {
+                self.leave_pure()?;
+            }
             let answer = match self.hooks.replayed_buffer() {
                 Some(in_band) => in_band,
                 None => {
