@@ -34,6 +34,12 @@ struct Setup {
 /// `dispatch_table`.
 #[pyclass(subclass, dict, weakref, module = "ferropickle", name = "Pickler")]
 pub struct Pickler {
+    /// The object is made. The collector can visit it before: a subclass's
+    /// `__dict__` is allocated while these fields are still zero.
+    made: bool,
+    /// Not yet while the interpreter makes the object: the collector may visit
+    /// it when its memory is still zeros.
+    made: bool,
     setup: Option<Setup>,
     memo: Memo,
     next_index: u32,
@@ -56,6 +62,8 @@ impl Pickler {
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Pickler {
         Pickler {
+            made: true,
+            made: true,
             setup: None,
             memo: Memo::new(),
             next_index: 0,
@@ -175,8 +183,13 @@ impl Pickler {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // SAFETY of the handles: everything visited is held by this object.
+        if !self.made {
+            return Ok(());
+        }
         let mut outcome = Ok(());
+        if !self.made {
+            return outcome;
+        }
         self.each_ref(|obj| {
             if outcome.is_ok() {
                 outcome = visit_obj(&visit, obj);

@@ -32,6 +32,12 @@ struct Setup {
 /// Subclasses may define `find_class(module, name)` and `persistent_load(pid)`.
 #[pyclass(subclass, dict, weakref, module = "ferropickle", name = "Unpickler")]
 pub struct Unpickler {
+    /// The object is made. The collector can visit it before: a subclass's
+    /// `__dict__` is allocated while these fields are still zero.
+    made: bool,
+    /// Not yet while the interpreter makes the object: the collector may visit
+    /// it when its memory is still zeros.
+    made: bool,
     setup: Option<Setup>,
     decoder: Decoder<Own>,
     busy: bool,
@@ -52,6 +58,8 @@ impl Unpickler {
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Unpickler {
         Unpickler {
+            made: true,
+            made: true,
             setup: None,
             decoder: Decoder::default(),
             busy: false,
@@ -178,6 +186,12 @@ impl Unpickler {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if !self.made {
+            return Ok(());
+        }
+        if !self.made {
+            return Ok(());
+        }
         for (_, object) in self.decoder.memo.iter() {
             visit_obj(&visit, object.obj())?;
         }

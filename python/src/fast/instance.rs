@@ -124,16 +124,21 @@ pub fn has_dict(ty: TypePtr) -> bool {
     }
 }
 
-/// Whether an object is a class whose attributes are read as `type` reads them:
-/// its metaclass is `type`, or a static one that changes nothing in that.
+/// Whether an object is a class whose names are read as `type` reads them: its
+/// metaclass is `type`, or one that changes nothing in that.
 pub fn is_plain_class(obj: Obj) -> bool {
     let meta = obj.ty();
-    // SAFETY: live types.
-    unsafe {
-        meta == &raw mut ffi::PyType_Type
-            || (obj.is_class()
-                && !is_heap_type(meta)
-                && (*meta).tp_getattro.map(|f| f as usize)
-                    == ffi::PyType_Type.tp_getattro.map(|f| f as usize))
+    let type_type = &raw mut ffi::PyType_Type;
+    if meta == type_type {
+        return true;
     }
+    let names = crate::types::get();
+    let same = |name: &Own| {
+        super::type_lookup(meta, name.obj()) == super::type_lookup(type_type, name.obj())
+    };
+    // SAFETY: live types.
+    let reads_plainly = unsafe {
+        (*meta).tp_getattro.map(|f| f as usize) == (*type_type).tp_getattro.map(|f| f as usize)
+    };
+    obj.is_class() && reads_plainly && same(&names.module) && same(&names.qualname)
 }

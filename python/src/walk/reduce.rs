@@ -49,6 +49,9 @@ impl Walker {
         if fast::is_function(ty) {
             return self.save_global_once(obj, None);
         }
+        if obj.is_class() && fast::instance::is_plain_class(obj) && goes_by_name(obj) {
+            return self.save_class(obj);
+        }
         let number = self.types.plan(ty);
         let kind = self.types.plans[number as usize].kind;
         if kind == Kind::Foreign || !self.verify(number) {
@@ -543,6 +546,26 @@ impl Walker {
         self.enc.line(Op::Persid, bytes);
         Ok(Some(false))
     }
+}
+
+/// Whether `copyreg` leaves the class to its name: it has no reducer for the
+/// metaclass, or only NumPy's own, which gives the name of NumPy's dtypes.
+fn goes_by_name(class: Obj) -> bool {
+    let names = types::get();
+    let Some(reducer) = fast::dict_get(names.copyreg_dispatch.obj(), class.ty_obj()) else {
+        return true;
+    };
+    let is_text = |name: &Own, obj: Obj, expected: &[u8]| match obj.getattr_opt(name.obj()) {
+        Ok(Some(text)) if fast::is_str(text.ty()) => fast::text::ascii(text.obj()) == expected,
+        Ok(_) => false,
+        Err(raised) => {
+            raised.discard();
+            false
+        }
+    };
+    fast::is_function(reducer.ty())
+        && is_text(&names.name, reducer, b"_DType_reduce")
+        && is_text(&names.module, class, b"numpy")
 }
 
 /// Part `i` of a reduce value, unless it is absent or None.

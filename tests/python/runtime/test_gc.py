@@ -13,6 +13,7 @@ import pytest
 import ferropickle as fp
 from helpers.crossing import raised
 from helpers.shapes import FailsInSetstate, Link, Plain, Raises
+from helpers.subprocs import run_python
 
 
 class Observer:
@@ -235,9 +236,46 @@ def test_loaded_cycles_are_collected(make):
     del globals()["_Canary"]
 
 
+@pytest.mark.parametrize("base", [fp.Pickler, fp.Unpickler])
+def test_a_collection_while_an_object_is_made(base):
+    """CPython 3.11 makes an instance's dict, and may collect, before our part of it is there."""
+    run_python(
+        f"""
+        import gc, io
+        import ferropickle as fp
+
+        class Child(fp.{base.__name__}):
+            pass
+
+        gc.set_threshold(1)
+        for cls in (fp.{base.__name__}, Child):
+            for _ in range(100):
+                assert len([cls(io.BytesIO()) for _ in range(10)]) == 10
+        """
+    )
+
+
 def test_thresholds_counts_and_callbacks_are_left_alone():
     thresholds, callbacks = gc.get_threshold(), list(gc.callbacks)
     fp.loads(fp.dumps(big()))
     assert gc.get_threshold() == thresholds
     assert gc.callbacks == callbacks
     assert gc.get_debug() == 0
+
+
+def test_a_collection_while_a_pickler_is_made():
+    """The collector may visit the object before its fields are set: its `__dict__` is made first."""
+
+    class Own(fp.Pickler):
+        pass
+
+    class OwnReader(fp.Unpickler):
+        pass
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        kept = [(Own(io.BytesIO()), OwnReader(io.BytesIO())) for _ in range(200)]
+    finally:
+        gc.set_threshold(*before)
+    assert len(kept) == 200
