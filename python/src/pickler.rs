@@ -37,9 +37,6 @@ pub struct Pickler {
     /// The object is made. The collector can visit it before: a subclass's
     /// `__dict__` is allocated while these fields are still zero.
     made: bool,
-    /// Not yet while the interpreter makes the object: the collector may visit
-    /// it when its memory is still zeros.
-    made: bool,
     setup: Option<Setup>,
     memo: Memo,
     next_index: u32,
@@ -62,7 +59,6 @@ impl Pickler {
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Pickler {
         Pickler {
-            made: true,
             made: true,
             setup: None,
             memo: Memo::new(),
@@ -187,9 +183,6 @@ impl Pickler {
             return Ok(());
         }
         let mut outcome = Ok(());
-        if !self.made {
-            return outcome;
-        }
         self.each_ref(|obj| {
             if outcome.is_ok() {
                 outcome = visit_obj(&visit, obj);

@@ -35,9 +35,6 @@ pub struct Unpickler {
     /// The object is made. The collector can visit it before: a subclass's
     /// `__dict__` is allocated while these fields are still zero.
     made: bool,
-    /// Not yet while the interpreter makes the object: the collector may visit
-    /// it when its memory is still zeros.
-    made: bool,
     setup: Option<Setup>,
     decoder: Decoder<Own>,
     busy: bool,
@@ -58,7 +55,6 @@ impl Unpickler {
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Unpickler {
         Unpickler {
-            made: true,
             made: true,
             setup: None,
             decoder: Decoder::default(),
@@ -186,9 +182,6 @@ impl Unpickler {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if !self.made {
-            return Ok(());
-        }
         if !self.made {
             return Ok(());
         }
