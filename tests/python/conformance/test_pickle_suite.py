@@ -9,6 +9,7 @@ import pickle
 import unittest
 
 import pytest
+
 from ferropickle.compat import pickle as ours
 
 REASON = "this Python comes without its own test suite (test.pickletester)"

@@ -10,10 +10,10 @@ import io
 import pickle
 import sys
 
-import ferropickle.compat.pickle as compat
 import pytest
 
 import ferropickle as fp
+import ferropickle.compat.pickle as compat
 
 EMPTY_LIST = b"\x80\x04]\x94."
 
