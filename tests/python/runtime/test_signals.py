@@ -25,7 +25,7 @@ def work(n):
     pickler.dump([value] * (n // 100))
 """,
     "dump of reducers in C": r"""
-value = collections.deque(range(100))
+value = range(100)      # not a deque: it asks copyreg, whose bare except may swallow the interrupt
 def work(n):
     pickler = fp.Pickler(null)
     pickler.fast = True
@@ -46,7 +46,7 @@ def work(n):
 }
 
 BEFORE = r"""
-import collections, gc, io, os, signal, sys, time, warnings
+import gc, io, os, signal, sys, time, warnings
 import ferropickle as fp
 warnings.simplefilter("ignore")
 null = open(os.devnull, "wb")
@@ -56,11 +56,15 @@ way = sys.argv[1]
 """
 
 AFTER = r"""
-n = 2000
-while True:                         # how much takes about five seconds?
+def time_of(n):
     begin = time.perf_counter()
     work(n)
-    took = time.perf_counter() - begin
+    return time.perf_counter() - begin
+
+work(1)                             # imports what it needs
+n = 2000
+while True:                         # how much takes about five seconds?
+    took = min(time_of(n), time_of(n))
     if took > 0.1:
         break
     n *= 2
