@@ -92,6 +92,7 @@ impl Pickler {
     }
 
     /// Writes an object to the file.
+    #[pyo3(signature = (obj, /))]
     fn dump(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let walker = Self::begin(slf)?;
@@ -110,6 +111,7 @@ impl Pickler {
     }
 
     /// The persistent id of an object, or None: to be overridden.
+    #[pyo3(signature = (obj, /))]
     fn persistent_id<'py>(&self, obj: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
         let _ = obj;
         None

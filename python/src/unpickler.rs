@@ -119,6 +119,7 @@ impl Unpickler {
 
     /// A class or function by its module and qualified name: to be overridden
     /// where not everything may be loaded.
+    #[pyo3(signature = (module_name, global_name, /))]
     fn find_class<'py>(
         slf: &Bound<'py, Self>,
         module_name: &Bound<'py, PyAny>,
@@ -135,6 +136,7 @@ impl Unpickler {
     }
 
     /// The object of a persistent id: to be overridden.
+    #[pyo3(signature = (pid, /))]
     fn persistent_load<'py>(&self, pid: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let text = "A load persistent id instruction was encountered, but no persistent_load \
                     function was specified.";

@@ -16,18 +16,19 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     // Calls of the CUDA driver.
     ("gpu/src/enabled/probe.rs", "calls the driver's C functions before cudarc may be used"),
     // Raw layouts of CPython, each with the versions that it was read for.
+    ("python/src/fast/datetime.rs", "fields of the datetime family"),
     ("python/src/fast/instance.rs", "attribute dicts and slots where the interpreter keeps them"),
     ("python/src/fast/long.rs", "the digits of an int"),
     ("python/src/fast/mod.rs", "the handles `Obj` and `Own`, reference counts, type flags"),
     ("python/src/fast/numpy.rs", "fields of NumPy's arrays, dtypes and scalars"),
     ("python/src/fast/private.rs", "functions that CPython exports and PyO3 does not declare"),
+    ("python/src/fast/sequence.rs", "items of lists and tuples, moved in where they lie"),
     ("python/src/fast/storage.rs", "a bytes object that grows in place while it is written"),
     ("python/src/fast/text.rs", "the characters of a str"),
     // CPython's C API while walking, on objects that the walker's state keeps alive.
     ("python/src/walk/buffer.rs", "PEP 3118 views, and the object behind a PickleBuffer"),
     ("python/src/walk/global.rs", "names looked up in modules without running code"),
     ("python/src/walk/instance.rs", "the type of a plain instance, as an object"),
-    ("python/src/walk/known.rs", "fields of the datetime family"),
     (
         "python/src/walk/mod.rs",
         "addresses in the memo turned into references when the pure state ends",
@@ -44,7 +45,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/build/mapping.rs", "dicts filled in place"),
     ("python/src/build/reduce.rs", "calls with a tuple of arguments"),
     ("python/src/build/scalar.rs", "ints and floats from their bytes or text"),
-    ("python/src/build/sequence.rs", "lists and tuples made at their size, references moved in"),
+    ("python/src/build/sequence.rs", "empty containers made, sets filled"),
     ("python/src/build/text.rs", "strings and bytes made at their size and filled in place"),
     // CPython's C API around them.
     ("python/src/classify.rs", "fields of types"),
@@ -178,6 +179,22 @@ fn every_listed_unsafe_file_is_named_in_the_architecture() {
         .filter(|(path, _)| !architecture.contains(&format!("`{path}`")))
         .collect();
     assert!(missing.is_empty(), "not among the unsafe rooms of ARCHITECTURE.md: {missing:#?}");
+}
+
+#[test]
+fn objects_are_read_in_place_only_in_fast() {
+    let is_layout = |word: &str| {
+        let object = word.starts_with("Py") && word.ends_with("Object") && !word.contains('_');
+        let datetime = word.strip_prefix("PyDateTime_").is_some_and(|name| name != "IMPORT");
+        (object && !["PyObject", "PyTypeObject"].contains(&word)) || datetime
+    };
+    for path in files("python/src", "rs") {
+        if text(&path).contains("python/src/fast/") {
+            continue;
+        }
+        let named: Vec<_> = words(&read(&path)).into_iter().filter(|w| is_layout(w)).collect();
+        assert!(named.is_empty(), "{} names layouts of objects: {named:?}", path.display());
+    }
 }
 
 #[test]

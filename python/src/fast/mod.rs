@@ -13,13 +13,16 @@
 //! `api.rs`, `pickler.rs` and `unpickler.rs` get it from PyO3 and hold it for
 //! the whole call; neither handle is `Send`.
 //!
-//! Everything that reads a struct of CPython directly is in this folder, with
-//! the versions it was read for: `long.rs`, `text.rs`, `instance.rs`.
+//! Whatever reads the fields of an object's struct is in this folder, with the
+//! versions it was read for; the layout test holds it. Fields of types are the
+//! exception: `PyTypeObject` is documented, and `classify.rs` and others read it.
 
+pub mod datetime;
 pub mod instance;
 pub mod long;
 pub mod numpy;
 mod private;
+pub mod sequence;
 pub mod storage;
 pub mod text;
 

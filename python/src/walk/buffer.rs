@@ -2,7 +2,7 @@
 
 use super::{Flow, Stop, WRITTEN, Walker};
 use crate::error::Raised;
-use crate::fast::{Obj, Own, TypePtr};
+use crate::fast::{Obj, Own, TypePtr, sequence};
 use ferropickle_core::limits::FRAME_TARGET_BYTES;
 use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
@@ -17,22 +17,6 @@ unsafe extern "C" {
 /// Whether a type is exactly PickleBuffer.
 pub(super) fn is_pickle_buffer(ty: TypePtr) -> bool {
     ty == &raw mut PyPickleBuffer_Type
-}
-
-/// Whether a callback is `append` of an exact list, as it mostly is: that runs
-/// no Python code, and so does not end the pure state.
-fn is_list_append(callback: Obj) -> bool {
-    // SAFETY: the type checks make the casts of the macros right; a built-in
-    // method has a definition with a NUL-terminated name.
-    unsafe {
-        if callback.ty() != &raw mut ffi::PyCFunction_Type {
-            return false;
-        }
-        let owner = ffi::PyCFunction_GetSelf(callback.ptr());
-        let definition = (*callback.ptr().cast::<ffi::PyCFunctionObject>()).m_ml;
-        Obj::borrowed(owner).is_some_and(|owner| crate::fast::is_list(owner.ty()))
-            && core::ffi::CStr::from_ptr((*definition).ml_name) == c"append"
-    }
 }
 
 /// A PickleBuffer's bytes and whether they are read-only.
@@ -66,7 +50,7 @@ impl Walker {
         let (data, read_only) = view(obj)?;
         if let Some(callback) = self.hooks.buffer_callback.clone() {
             let keep = obj.own();
-            if !is_list_append(callback.obj()) {
+            if !sequence::is_list_append(callback.obj()) {
                 self.leave_pure()?;
             }
             let answer = match self.hooks.replayed_buffer() {

@@ -7,11 +7,10 @@ use super::frame::{Frame, Late, TupleEnd};
 use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
 use crate::classify::{self, Kind};
 use crate::error::Raised;
-use crate::fast::{self, Obj, instance};
+use crate::fast::{self, Obj, datetime, instance};
 use crate::types;
 use ferropickle_core::memo::{Entry, Found};
 use ferropickle_core::opcode::Op;
-use pyo3::ffi;
 
 impl Walker {
     pub(super) fn save_known(&mut self, obj: Obj, number: u32, kind: Kind) -> Flow {
@@ -48,10 +47,8 @@ impl Walker {
     }
 
     fn write_date(&mut self, obj: Obj, number: u32) -> Result<(), Stop> {
-        // SAFETY: an exact date by the plan.
-        let data = unsafe { (*obj.ptr().cast::<ffi::PyDateTime_Date>()).data };
         self.save_plan_class(number)?;
-        self.enc.bytes(&data)?;
+        self.enc.bytes(&datetime::date(obj))?;
         self.op(Op::Tuple1);
         self.op(Op::Reduce);
         Ok(())
@@ -59,12 +56,7 @@ impl Walker {
 
     fn write_timedelta(&mut self, obj: Obj, number: u32) -> Result<(), Stop> {
         self.save_plan_class(number)?;
-        // SAFETY: an exact timedelta by the plan.
-        let parts = unsafe {
-            let delta = &*obj.ptr().cast::<ffi::PyDateTime_Delta>();
-            [delta.days, delta.seconds, delta.microseconds]
-        };
-        parts.into_iter().for_each(|part| self.enc.int(part.into()));
+        datetime::timedelta(obj).into_iter().for_each(|part| self.enc.int(part.into()));
         self.op(Op::Tuple3);
         self.op(Op::Reduce);
         Ok(())
@@ -76,24 +68,16 @@ impl Walker {
     fn save_time(&mut self, obj: Obj, number: u32, kind: Kind, memoize: bool) -> Flow {
         let mut buffer = [0u8; 10];
         let with_fold = self.options.proto > 3;
-        // SAFETY: an exact time or datetime by the plan; the zone's field
-        // exists if the object says so, and then holds a reference.
-        let (len, zone) = unsafe {
-            if kind == Kind::Time {
-                let time = obj.ptr().cast::<ffi::PyDateTime_Time>();
-                buffer[..6].copy_from_slice(&(*time).data);
-                buffer[0] |= if with_fold && (*time).fold != 0 { 0x80 } else { 0 };
-                let zone =
-                    if (*time).hastzinfo != 0 { Obj::borrowed((*time).tzinfo) } else { None };
-                (6, zone)
-            } else {
-                let time = obj.ptr().cast::<ffi::PyDateTime_DateTime>();
-                buffer.copy_from_slice(&(*time).data);
-                buffer[2] |= if with_fold && (*time).fold != 0 { 0x80 } else { 0 };
-                let zone =
-                    if (*time).hastzinfo != 0 { Obj::borrowed((*time).tzinfo) } else { None };
-                (10, zone)
-            }
+        let (len, zone) = if kind == Kind::Time {
+            let time = datetime::time(obj);
+            buffer[..6].copy_from_slice(&time.data);
+            buffer[0] |= if with_fold && time.fold { 0x80 } else { 0 };
+            (6, time.zone)
+        } else {
+            let moment = datetime::datetime(obj);
+            buffer = moment.data;
+            buffer[2] |= if with_fold && moment.fold { 0x80 } else { 0 };
+            (10, moment.zone)
         };
         self.save_plan_class(number)?;
         self.enc.bytes(&buffer[..len])?;

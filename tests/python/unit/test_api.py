@@ -83,6 +83,27 @@ def test_positional_and_keyword_forms():
     assert fp.Unpickler(file=io.BytesIO(data), encoding="latin-1").load() == [1]
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("Pickler.dump", {"obj": 1}),
+        ("Pickler.persistent_id", {"obj": 1}),
+        ("Unpickler.find_class", {"module_name": "builtins", "global_name": "list"}),
+        ("Unpickler.persistent_load", {"pid": 1}),
+    ],
+)
+def test_methods_take_their_arguments_by_position_only(name, arguments):
+    kind, method = name.split(".")
+    ours = getattr(getattr(fp, kind)(io.BytesIO()), method)
+    with pytest.raises(TypeError, match="positional-only|keyword"):
+        ours(**arguments)
+    # Before 3.13 the standard library's objects have no persistent methods to ask.
+    theirs = getattr(getattr(pickle, kind)(io.BytesIO()), method, None)
+    if theirs is not None:
+        with pytest.raises(TypeError):
+            theirs(**arguments)
+
+
 def test_keyword_only_arguments():
     with pytest.raises(TypeError):
         fp.dumps([], 2, True)
