@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pickle import PickleBuffer
+from types import ModuleType
 from typing import Any, Final, Literal, Protocol, TypeAlias, final, type_check_only
 
 from typing_extensions import Buffer, Self, disjoint_base
@@ -23,6 +24,14 @@ __all__ = [
 
 _BufferCallback: TypeAlias = Callable[[PickleBuffer], object]
 _Reducer: TypeAlias = Callable[[Any], str | tuple[Any, ...]]
+_ByValueRule: TypeAlias = str | ModuleType | Callable[[ModuleType], object]
+_ByValue: TypeAlias = (
+    _ByValueRule
+    | list[_ByValueRule]
+    | tuple[_ByValueRule, ...]
+    | set[_ByValueRule]
+    | frozenset[_ByValueRule]
+)
 
 @type_check_only
 class _Writable(Protocol):
@@ -142,13 +151,41 @@ class Policy:
     def __new__(
         cls,
         *,
-        gc: Literal["pause", "keep"] = "pause",
-        face: Literal["ferropickle", "pickle"] = "ferropickle",
+        gc: Literal["pause", "keep"] | None = None,
+        face: Literal["ferropickle", "pickle", "cloudpickle", "dill"] | None = None,
+        by_value: _ByValue | None = None,
+        main: Literal["value", "ref"] | None = None,
+        identity: Literal["first", "refresh", "new"] | None = None,
+        paths: Literal["keep", "relative", "drop"] | None = None,
+        max_captured: int | None = None,
+        captured: Literal["warn", "refuse"] | None = None,
+        reducers: Mapping[type, Callable[[Any], Any]] | None = None,
+        require_stock: bool = False,
+        files: Literal["reopen", "contents"] | None = None,
     ) -> Self: ...
     @property
     def gc(self) -> Literal["pause", "keep"]: ...
     @property
-    def face(self) -> Literal["ferropickle", "pickle"]: ...
+    def face(self) -> Literal["ferropickle", "pickle", "cloudpickle", "dill"]: ...
+    @property
+    def by_value(self) -> _ByValue | None: ...
+    @property
+    def main(self) -> Literal["value", "ref"]: ...
+    @property
+    def identity(self) -> Literal["first", "refresh", "new"]: ...
+    @property
+    def paths(self) -> Literal["keep", "relative", "drop"]: ...
+    @property
+    def max_captured(self) -> int | None: ...
+    @property
+    def captured(self) -> Literal["warn", "refuse"]: ...
+    @property
+    def reducers(self) -> Mapping[type, Callable[[Any], Any]] | None: ...
+    @property
+    def require_stock(self) -> bool: ...
+    @property
+    def files(self) -> Literal["reopen", "contents"]: ...
+    def _choices(self) -> dict[str, Any]: ...
     def __eq__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
-    def __reduce__(self) -> tuple[Callable[[dict[str, str]], Policy], tuple[dict[str, str]]]: ...
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], Policy], tuple[dict[str, Any]]]: ...

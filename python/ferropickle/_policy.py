@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ferropickle._native import Policy, current_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Stands for the choice in effect; no choice has this value.
-_IN_EFFECT: Any = object()
-
 
 @contextmanager
-def policy(
-    chosen: Policy | None = None,
-    *,
-    gc: Literal["pause", "keep"] = _IN_EFFECT,
-) -> Iterator[Policy]:
+def policy(chosen: Policy | None = None, **choices: Any) -> Iterator[Policy]:
     """Put a policy in effect for a block, in this thread or task alone.
 
-    Give a `Policy`, or the choices that differ from those in effect. A policy
-    given to a call or a pickler goes before it.
+    Give a `Policy`, or the choices that differ from those in effect, by the
+    names of `Policy`'s arguments. A policy given to a call or a pickler goes
+    before it.
 
-    Raises TypeError for a `chosen` that is no Policy and ValueError for an
-    unknown choice.
+    Raises TypeError for a `chosen` that is no Policy or an unknown name, and
+    ValueError for an unknown choice.
     """
     if chosen is not None and not isinstance(chosen, Policy):
         raise TypeError(f"policy must be a Policy or None, not {type(chosen).__name__}")
     base = chosen or current_policy.get(None) or Policy()
-    in_effect = Policy(gc=base.gc if gc is _IN_EFFECT else gc, face=base.face)
+    in_effect = _policy_from({**base._choices(), **choices}) if choices else base
     token = current_policy.set(in_effect)
     try:
         yield in_effect
@@ -39,6 +33,6 @@ def policy(
         current_policy.reset(token)
 
 
-def _policy_from(choices: dict[str, str]) -> Policy:
+def _policy_from(choices: dict[str, Any]) -> Policy:
     """Rebuild a pickled policy."""
-    return Policy(**choices)  # type: ignore[arg-type]
+    return Policy(**choices)

@@ -94,7 +94,7 @@ pub fn explain_at(py: Python<'_>, error: PyErr, path: &str, face: Face) -> PyErr
 
 /// Whether a dump must hold references from its start: before 3.12 the
 /// collector could run in the middle of a walk that holds none.
-pub fn must_hold(choices: Choices) -> bool {
+pub fn must_hold(choices: &Choices) -> bool {
     cfg!(not(Py_3_12)) && choices.gc == GcChoice::Keep
 }
 
@@ -104,14 +104,14 @@ fn run_dump(
     options: Options,
     hooks: Hooks,
     sink: Sink,
-    choices: Choices,
 ) -> PyResult<Own> {
+    let (gc, face) = (options.choices.gc, options.choices.face);
     let to_file = sink.is_file();
     let root = from_bound(obj);
-    let paused = (choices.gc == GcChoice::Pause).then(Paused::new);
+    let paused = (gc == GcChoice::Pause).then(Paused::new);
     let mut walker = Walker::new(scratch::take_walk(), options, hooks, sink);
     let outcome = walker.dump(root.obj(), 0);
-    let failed = outcome.err().map(|raised| explain(py, raised, &walker, choices.face));
+    let failed = outcome.err().map(|raised| explain(py, raised, &walker, face));
     let output_path = if to_file && failed.is_none() {
         let output = walker.enc.out().as_slice();
         walker.sink.flush(output).err()
@@ -139,7 +139,7 @@ fn run_dump(
     }
     if let Some((raised, path)) = output_path {
         let error = raised.into_py(py);
-        return Err(explain_at(py, error, &path, choices.face));
+        return Err(explain_at(py, error, &path, face));
     }
     bytes.map_err(|raised| raised.into_py(py))
 }
@@ -168,9 +168,9 @@ pub fn dumps<'py>(
     let choices = policy::choose(policy, Choices::default())?;
     let proto = protocol_of(protocol)?;
     let hooks = Hooks::plain(callback_of(buffer_callback, proto)?);
-    let full = must_hold(choices);
-    let options = Options { proto, fix_imports, fast: false, keep_memo: false, full };
-    let bytes = run_dump(py, obj, options, hooks, Sink::memory(), choices)?;
+    let full = must_hold(&choices);
+    let options = Options { proto, fix_imports, fast: false, keep_memo: false, full, choices };
+    let bytes = run_dump(py, obj, options, hooks, Sink::memory())?;
     Ok(types::to_bound(py, bytes.obj()))
 }
 
@@ -193,9 +193,9 @@ pub fn dump(
     let proto = protocol_of(protocol)?;
     let hooks = Hooks::plain(callback_of(buffer_callback, proto)?);
     let write = Sink::writer_of(from_bound(file).obj()).map_err(|raised| raised.into_py(py))?;
-    let full = must_hold(choices);
-    let options = Options { proto, fix_imports, fast: false, keep_memo: false, full };
-    run_dump(py, obj, options, hooks, Sink::file(write), choices).map(drop)
+    let full = must_hold(&choices);
+    let options = Options { proto, fix_imports, fast: false, keep_memo: false, full, choices };
+    run_dump(py, obj, options, hooks, Sink::file(write)).map(drop)
 }
 
 /// Fills in a builder's choices that all loads have.

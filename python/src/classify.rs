@@ -16,6 +16,9 @@ use std::collections::HashMap;
 pub enum Kind {
     /// By the general protocol: hooks, `__reduce_ex__`. May run user code.
     Foreign,
+    /// A marker object of `dataclasses`, of which there is one: by its name
+    /// there, unless the face is pickle's.
+    Marker,
     /// A plain instance: class, `__dict__` and slots.
     Instance,
     /// A reduce method that is C code of the standard library and runs no
@@ -64,6 +67,10 @@ pub struct Plan {
     pub shown: Option<crate::walk::numpy::Shown>,
     /// The dump in which the class was last found to be what its module says.
     pub verified_in: u64,
+    /// The package's own reducer for a foreign type, or None; not asked yet.
+    pub reducer: Option<Own>,
+    /// As was found then: the class goes by value.
+    pub by_value: bool,
 }
 
 /// Plans by type. Kept with the thread's scratch memory.
@@ -160,6 +167,8 @@ fn foreign(ty: TypePtr) -> Plan {
         qualname: None,
         shown: None,
         verified_in: 0,
+        reducer: None,
+        by_value: false,
     }
 }
 
@@ -178,6 +187,9 @@ fn make(ty: TypePtr) -> Plan {
     plan.kind = known_kind(ty, class).unwrap_or_else(|| {
         if is_plain_instance(ty, class, &mut plan) { Kind::Instance } else { Kind::Foreign }
     });
+    if plan.kind == Kind::Instance && is_marker(ty) {
+        plan.kind = Kind::Marker;
+    }
     if plan.kind != Kind::Foreign {
         match (class_text(ty, names.module.obj()), qualname(ty)) {
             (Some(module), Some(qualname)) => {
@@ -229,6 +241,19 @@ fn is_object_default(ty: TypePtr, name: Obj) -> bool {
     let own = fast::type_lookup(ty, name);
     let default = fast::type_lookup(&raw mut ffi::PyBaseObject_Type, name);
     own == default
+}
+
+/// `MISSING`, `KW_ONLY` and the markers inside `Field` are compared by identity.
+fn is_marker(ty: TypePtr) -> bool {
+    // SAFETY: a live type's name is NUL-terminated.
+    let name = unsafe { core::ffi::CStr::from_ptr((*ty).tp_name) }.to_bytes();
+    let known = matches!(
+        name,
+        b"_MISSING_TYPE" | b"_FIELD_BASE" | b"_KW_ONLY_TYPE" | b"_HAS_DEFAULT_FACTORY_CLASS"
+    );
+    known
+        && class_text(ty, types::get().module.obj())
+            .is_some_and(|module| is_text(module.obj(), b"dataclasses"))
 }
 
 /// Types whose reduction is known by their C name.

@@ -16,6 +16,7 @@
 
 mod api;
 mod build;
+mod byvalue;
 mod classify;
 mod error;
 mod fast;

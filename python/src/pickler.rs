@@ -245,8 +245,15 @@ impl Pickler {
             return Err(Raised::pickling(&text).into_py(py));
         };
         let (write, callback) = (setup.write.clone(), setup.buffer_callback.clone());
-        let (proto, fix_imports, choices) = (setup.proto, setup.fix_imports, setup.choices);
-        let options = Options { proto, fix_imports, fast: this.fast, keep_memo: true, full: true };
+        let (proto, fix_imports, choices) = (setup.proto, setup.fix_imports, setup.choices.clone());
+        let options = Options {
+            proto,
+            fix_imports,
+            fast: this.fast,
+            keep_memo: true,
+            full: true,
+            choices: choices.clone(),
+        };
         drop(this);
         let is_base = |found: Obj| is_base_method(found, this_obj.obj());
         let hooks = Hooks::of_pickler(this_obj.obj(), callback, is_base)

@@ -1,11 +1,13 @@
 //! The choices of one dump or load, as a value.
 
+use crate::byvalue::Rules;
 use crate::fast::Obj;
 use crate::types;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use std::sync::OnceLock;
+use pyo3::types::{PyDict, PyString};
+use std::sync::{Arc, OnceLock};
 
 /// What the cyclic collector does meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -23,92 +25,329 @@ pub enum Face {
     /// Ferropickle's own: texts begin with the path.
     #[default]
     Own,
-    /// As the standard library's pickle: its texts, the path in a note.
+    /// As the standard library's pickle: its texts, the path in a note;
+    /// nothing goes by value.
     Pickle,
+    /// As cloudpickle.
+    Cloudpickle,
+    /// As dill.
+    Dill,
+}
+
+/// Which class a receiver gets for a class by value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Identity {
+    /// The one it has, if it has one of the same contents, as it is (the default).
+    #[default]
+    First,
+    /// The one it has, its attributes set again.
+    Refresh,
+    /// A new one each time.
+    New,
+}
+
+/// What functions of `__main__` see of its globals, and how they go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Main {
+    /// By value, with the globals they use (the default).
+    #[default]
+    Value,
+    /// By name: the receiver's own `__main__` has them.
+    Ref,
+}
+
+/// What a stream tells of the files that code was written in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Paths {
+    /// As they are (the default).
+    #[default]
+    Keep,
+    /// From the sender's working directory.
+    Relative,
+    /// Nothing.
+    Drop,
+}
+
+/// What happens when a function captures more than `max_captured` bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Captured {
+    /// A warning with the path (the default).
+    #[default]
+    Warn,
+    /// An error with the path.
+    Refuse,
 }
 
 /// The choices in effect for one call.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Choices {
     pub gc: GcChoice,
     pub face: Face,
+    pub identity: Identity,
+    pub main: Main,
+    pub paths: Paths,
+    /// Bytes that one captured variable may have in the stream.
+    pub max_captured: Option<usize>,
+    pub captured: Captured,
+    /// Refuse what a plain `pickle.loads` could not load.
+    pub require_stock: bool,
+    /// Those that need Python objects, if any is given.
+    pub rules: Option<Arc<Rules>>,
+    /// The policy itself, for the package's reducers.
+    pub policy: Option<Arc<Py<PyAny>>>,
 }
+
+/// One choice that is a word: its name, and its words in the order of the enum.
+macro_rules! words {
+    ($ty:ident, $name:literal: $($variant:ident = $word:literal),*) => {
+        impl $ty {
+            fn word(self) -> &'static str {
+                match self { $($ty::$variant => $word),* }
+            }
+            fn of(given: &Bound<'_, PyAny>) -> PyResult<$ty> {
+                match crate::api::text_of(given, $name)? {
+                    $($word => Ok($ty::$variant),)*
+                    other => {
+                        let words = [$($word),*].map(|word| format!("'{word}'")).join(", ");
+                        let text = format!("{} must be one of {words}, not '{other}'", $name);
+                        Err(PyValueError::new_err(text))
+                    }
+                }
+            }
+        }
+    };
+}
+
+words!(GcChoice, "gc": Pause = "pause", Keep = "keep");
+words!(Face, "face": Own = "ferropickle", Pickle = "pickle", Cloudpickle = "cloudpickle", Dill = "dill");
+words!(Identity, "identity": First = "first", Refresh = "refresh", New = "new");
+words!(Main, "main": Value = "value", Ref = "ref");
+words!(Paths, "paths": Keep = "keep", Relative = "relative", Drop = "drop");
+words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
 
 /// The choices of a dump or load. Immutable; compared by value.
 ///
 /// gc: "pause" puts the cyclic collector off until the call ends, "keep"
 /// leaves it as it is.
-#[pyclass(frozen, eq, hash, module = "ferropickle", name = "Policy")]
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+/// by_value: functions and classes of these modules go by value although they
+/// can be imported: a module, its name (submodules included), a predicate that
+/// is given the module, "project" (all that is neither the standard library
+/// nor installed in site-packages), or a sequence of these.
+/// main: "value" sends functions and classes of `__main__` by value, "ref" by
+/// name.
+/// identity: what a class by value is to a receiver that has one of the same
+/// contents: "first" gives that one as it is, "refresh" sets its attributes
+/// again, "new" makes another.
+/// paths: the files that code was written in: "keep", "relative" to the
+/// working directory, or "drop".
+/// max_captured: bytes that a global or closure variable of a function may
+/// take in the stream; captured: "warn" or "refuse" when it takes more.
+/// reducers: a mapping from types to functions like those of `copyreg`, asked
+/// first.
+/// require_stock: refuse what a plain `pickle.loads` could not load without
+/// this package.
+/// files: "reopen" makes an open file again by its name, "contents" sends what
+/// is in it.
+#[pyclass(frozen, module = "ferropickle", name = "Policy")]
 pub struct Policy {
     pub choices: Choices,
-}
-
-fn gc_of<'a>(given: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
-    crate::api::text_of(given, "gc")
-}
-
-fn face_of<'a>(given: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
-    crate::api::text_of(given, "face")
+    by_value: Py<PyAny>,
+    reducers: Py<PyAny>,
+    files: Py<PyAny>,
 }
 
 #[pymethods]
 impl Policy {
     #[new]
-    #[pyo3(signature = (*, gc = "pause", face = "ferropickle"))]
+    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None))]
+    #[allow(clippy::too_many_arguments, reason = "all by keyword")]
     fn new(
-        #[pyo3(from_py_with = gc_of)] gc: &str,
-        #[pyo3(from_py_with = face_of)] face: &str,
+        py: Python<'_>,
+        gc: Option<&Bound<'_, PyAny>>,
+        face: Option<&Bound<'_, PyAny>>,
+        by_value: Option<&Bound<'_, PyAny>>,
+        main: Option<&Bound<'_, PyAny>>,
+        identity: Option<&Bound<'_, PyAny>>,
+        paths: Option<&Bound<'_, PyAny>>,
+        max_captured: Option<&Bound<'_, PyAny>>,
+        captured: Option<&Bound<'_, PyAny>>,
+        reducers: Option<&Bound<'_, PyAny>>,
+        require_stock: bool,
+        files: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Policy> {
-        let gc = match gc {
-            "pause" => GcChoice::Pause,
-            "keep" => GcChoice::Keep,
-            other => {
-                let text = format!("gc must be 'pause' or 'keep', not {other:?}");
-                return Err(PyValueError::new_err(text));
-            }
+        let files = match files {
+            None => PyString::new(py, "reopen").into_any(),
+            Some(files) => match crate::api::text_of(files, "files")? {
+                "reopen" | "contents" => files.clone(),
+                other => {
+                    let text = format!("files must be 'reopen' or 'contents', not '{other}'");
+                    return Err(PyValueError::new_err(text));
+                }
+            },
         };
-        let face = match face {
-            "ferropickle" => Face::Own,
-            "pickle" => Face::Pickle,
-            other => {
-                let text = format!("face must be 'ferropickle' or 'pickle', not {other:?}");
-                return Err(PyValueError::new_err(text));
-            }
+        if let Some(reducers) = reducers
+            && !reducers.is_instance_of::<pyo3::types::PyMapping>()
+        {
+            let name = reducers.get_type().name()?;
+            return Err(PyTypeError::new_err(format!("reducers must be a mapping, not {name}")));
+        }
+        let max_captured = max_captured.map(|given| {
+            given
+                .extract::<usize>()
+                .map_err(|_| PyTypeError::new_err("max_captured must be a number of bytes or None"))
+        });
+        let rules = Rules::of(by_value, reducers)?;
+        let choices = Choices {
+            gc: gc.map(GcChoice::of).transpose()?.unwrap_or_default(),
+            face: face.map(Face::of).transpose()?.unwrap_or_default(),
+            identity: identity.map(Identity::of).transpose()?.unwrap_or_default(),
+            main: main.map(Main::of).transpose()?.unwrap_or_default(),
+            paths: paths.map(Paths::of).transpose()?.unwrap_or_default(),
+            max_captured: max_captured.transpose()?,
+            captured: captured.map(Captured::of).transpose()?.unwrap_or_default(),
+            require_stock,
+            rules: rules.map(Arc::new),
+            policy: None,
         };
-        Ok(Policy { choices: Choices { gc, face } })
+        let keep = |given: Option<&Bound<'_, PyAny>>| match given {
+            Some(given) => given.clone().unbind(),
+            None => py.None(),
+        };
+        Ok(Policy {
+            choices,
+            by_value: keep(by_value),
+            reducers: keep(reducers),
+            files: files.unbind(),
+        })
     }
 
     /// What the cyclic collector does meanwhile: "pause" or "keep".
     #[getter]
     fn gc(&self) -> &'static str {
-        match self.choices.gc {
-            GcChoice::Pause => "pause",
-            GcChoice::Keep => "keep",
-        }
+        self.choices.gc.word()
     }
 
-    /// Whose contract holds: "ferropickle" or "pickle".
+    /// Whose contract holds: "ferropickle", "pickle", "cloudpickle" or "dill".
     #[getter]
     fn face(&self) -> &'static str {
-        match self.choices.face {
-            Face::Own => "ferropickle",
-            Face::Pickle => "pickle",
-        }
+        self.choices.face.word()
     }
 
-    fn __repr__(&self) -> String {
-        format!("Policy(gc='{}', face='{}')", self.gc(), self.face())
+    /// What goes by value although it can be imported.
+    #[getter]
+    fn by_value(&self, py: Python<'_>) -> Py<PyAny> {
+        self.by_value.clone_ref(py)
+    }
+
+    /// How functions and classes of `__main__` go: "value" or "ref".
+    #[getter]
+    fn main(&self) -> &'static str {
+        self.choices.main.word()
+    }
+
+    /// Which class a receiver gets: "first", "refresh" or "new".
+    #[getter]
+    fn identity(&self) -> &'static str {
+        self.choices.identity.word()
+    }
+
+    /// What a stream tells of source files: "keep", "relative" or "drop".
+    #[getter]
+    fn paths(&self) -> &'static str {
+        self.choices.paths.word()
+    }
+
+    /// Bytes that one captured variable may take, or None.
+    #[getter]
+    fn max_captured(&self) -> Option<usize> {
+        self.choices.max_captured
+    }
+
+    /// What happens when one takes more: "warn" or "refuse".
+    #[getter]
+    fn captured(&self) -> &'static str {
+        self.choices.captured.word()
+    }
+
+    /// Reducers by type, or None.
+    #[getter]
+    fn reducers(&self, py: Python<'_>) -> Py<PyAny> {
+        self.reducers.clone_ref(py)
+    }
+
+    /// Whether what plain pickle could not load is refused.
+    #[getter]
+    fn require_stock(&self) -> bool {
+        self.choices.require_stock
+    }
+
+    /// How open files go: "reopen" or "contents".
+    #[getter]
+    fn files(&self, py: Python<'_>) -> Py<PyAny> {
+        self.files.clone_ref(py)
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let Ok(other) = other.cast::<Policy>() else { return Ok(py.NotImplemented()) };
+        let same = self.values(py)?.eq(other.get().values(py)?)?;
+        Ok(pyo3::types::PyBool::new(py, same).to_owned().into_any().unbind())
+    }
+
+    fn __hash__(&self) -> u64 {
+        use std::hash::{Hash, Hasher};
+        let mut hasher = std::hash::DefaultHasher::new();
+        let c = &self.choices;
+        (c.gc, c.face, c.identity, c.main, c.paths).hash(&mut hasher);
+        (c.max_captured, c.captured, c.require_stock).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let plain =
+            Policy::new(py, None, None, None, None, None, None, None, None, None, false, None)?;
+        let mut parts = Vec::new();
+        for (name, value) in self.values(py)? {
+            let always = ["gc", "face"].contains(&name.to_string().as_str());
+            if always
+                || !plain
+                    .values(py)?
+                    .get_item(&name)?
+                    .is_some_and(|v| v.eq(&value).unwrap_or(false))
+            {
+                parts.push(format!("{name}={}", value.repr()?));
+            }
+        }
+        Ok(format!("Policy({})", parts.join(", ")))
+    }
+
+    /// The choices by name.
+    fn _choices<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.values(py)
     }
 
     fn __reduce__(slf: &Bound<'_, Self>) -> PyResult<(Py<PyAny>, (Py<PyAny>,))> {
         let py = slf.py();
-        let this = slf.get();
-        let kwargs = pyo3::types::PyDict::new(py);
-        kwargs.set_item("gc", this.gc())?;
-        kwargs.set_item("face", this.face())?;
         let rebuild = py.import("ferropickle._policy")?.getattr("_policy_from")?;
-        Ok((rebuild.unbind(), (kwargs.into_any().unbind(),)))
+        Ok((rebuild.unbind(), (slf.get().values(py)?.into_any().unbind(),)))
+    }
+}
+
+impl Policy {
+    /// The arguments that make the same policy.
+    fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let values = PyDict::new(py);
+        values.set_item("gc", self.gc())?;
+        values.set_item("face", self.face())?;
+        values.set_item("by_value", &self.by_value)?;
+        values.set_item("main", self.main())?;
+        values.set_item("identity", self.identity())?;
+        values.set_item("paths", self.paths())?;
+        values.set_item("max_captured", self.max_captured())?;
+        values.set_item("captured", self.captured())?;
+        values.set_item("reducers", &self.reducers)?;
+        values.set_item("require_stock", self.require_stock())?;
+        values.set_item("files", &self.files)?;
+        Ok(values)
     }
 }
 
@@ -154,11 +393,14 @@ pub fn choose(given: Option<&Bound<'_, PyAny>>, default: Choices) -> PyResult<Ch
     }
 }
 
-fn of(policy: &Bound<'_, PyAny>) -> PyResult<Choices> {
-    match policy.cast::<Policy>() {
-        Ok(policy) => Ok(policy.get().choices),
+fn of(given: &Bound<'_, PyAny>) -> PyResult<Choices> {
+    match given.cast::<Policy>() {
+        Ok(policy) => Ok(Choices {
+            policy: Some(Arc::new(given.clone().unbind())),
+            ..policy.get().choices.clone()
+        }),
         Err(_) => {
-            let name = policy.get_type().name()?;
+            let name = given.get_type().name()?;
             Err(PyTypeError::new_err(format!("policy must be a Policy or None, not {name}")))
         }
     }

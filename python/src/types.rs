@@ -63,6 +63,22 @@ table! {
         is_safe = c"is_safe";
         value_slot = c"_value_";
         latin1 = c"latin1";
+        co_name = c"co_name";
+        co_qualname = c"co_qualname";
+        co_names = c"co_names";
+        co_consts = c"co_consts";
+        co_flags = c"co_flags";
+        co_freevars = c"co_freevars";
+        package = c"__package__";
+        path = c"__path__";
+        builtins = c"__builtins__";
+        loader = c"__loader__";
+        spec = c"__spec__";
+        getattr_hook = c"__getattr__";
+        bases = c"__bases__";
+        doc = c"__doc__";
+        abc_impl = c"_abc_impl";
+        init_subclass = c"__init_subclass__";
     }
     objects {
         pickling_error = "_pickle"."PicklingError";
@@ -123,6 +139,12 @@ pub fn get() -> &'static Types {
     }
 }
 
+/// `sys.implementation.cache_tag`: "cpython-311".
+pub fn cache_tag() -> String {
+    let (major, minor) = python_version();
+    format!("cpython-{major}{minor}")
+}
+
 /// `sys.modules[name]`, if it is there, without running any code.
 pub fn loaded_module(name: Obj) -> Option<Obj> {
     // SAFETY: the GIL is held; a borrowed reference to a live dict.
@@ -137,4 +159,29 @@ pub fn loaded_module(name: Obj) -> Option<Obj> {
 pub fn import(name: Obj) -> Result<Own, Raised> {
     // SAFETY: a str; a new reference or null with an error set.
     unsafe { Own::from_new(pyo3::ffi::PyImport_Import(name.ptr())) }
+}
+
+/// The running Python's major and minor version.
+pub fn python_version() -> (u8, u8) {
+    // SAFETY: a text that ends in NUL and lives for ever: "3.11.7 (main, ...".
+    let text = unsafe { core::ffi::CStr::from_ptr(pyo3::ffi::Py_GetVersion()) };
+    let mut parts = text.to_bytes().split(|c| !c.is_ascii_digit());
+    let mut number =
+        || parts.next().and_then(|part| core::str::from_utf8(part).ok()?.parse().ok()).unwrap_or(0);
+    (number(), number())
+}
+
+/// An attribute of a module, imported if need be.
+pub fn import_attribute(
+    module: &core::ffi::CStr,
+    attribute: &core::ffi::CStr,
+) -> Result<Own, Raised> {
+    let name = fast::intern(module)?;
+    import(name.obj())?;
+    match loaded_module(name.obj()) {
+        Some(module) => module.own().getattr(fast::intern(attribute)?.obj()),
+        None => {
+            Err(Raised::new(fast::Exc::RuntimeError, "a module vanished while it was imported"))
+        }
+    }
 }

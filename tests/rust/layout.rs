@@ -17,6 +17,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("gpu/src/enabled/probe.rs", "calls the driver's C functions before cudarc may be used"),
     // Raw layouts of CPython, each with the versions that it was read for.
     ("python/src/fast/datetime.rs", "fields of the datetime family"),
+    (
+        "python/src/fast/function.rs",
+        "fields of functions, contents of cells, what is kept with a code object",
+    ),
     ("python/src/fast/instance.rs", "attribute dicts and slots where the interpreter keeps them"),
     ("python/src/fast/long.rs", "the digits of an int"),
     ("python/src/fast/mod.rs", "the handles `Obj` and `Own`, reference counts, type flags"),
@@ -27,6 +31,14 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/fast/text.rs", "the characters of a str"),
     // CPython's C API while walking, on objects that the walker's state keeps alive.
     ("python/src/walk/buffer.rs", "PEP 3118 views, and the object behind a PickleBuffer"),
+    ("python/src/byvalue/class.rs", "types of metaclasses compared, the MRO read"),
+    ("python/src/byvalue/code.rs", "parts of a complex constant"),
+    ("python/src/byvalue/enums.rs", "dicts filled, classes compared"),
+    ("python/src/byvalue/function.rs", "dicts of modules"),
+    ("python/src/byvalue/identity.rs", "the registries in `copyreg`"),
+    ("python/src/byvalue/mod.rs", "a policy and a singleton as objects"),
+    ("python/src/byvalue/rules.rs", "predicates of a policy called"),
+    ("python/src/byvalue/typing.rs", "classes called with keywords"),
     ("python/src/walk/global.rs", "names looked up in modules without running code"),
     ("python/src/walk/instance.rs", "the type of a plain instance, as an object"),
     (

@@ -142,3 +142,83 @@ pub fn is_plain_class(obj: Obj) -> bool {
     };
     obj.is_class() && reads_plainly && same(&names.module) && same(&names.qualname)
 }
+
+/// Whether a class was made by a class statement or a call of `type`: its
+/// instances are freed by the function that all such classes share.
+pub fn is_python_made(ty: TypePtr) -> bool {
+    let Some(dealloc) = python_dealloc() else { return false };
+    // SAFETY: a live type.
+    unsafe { is_heap_type(ty) && (*ty).tp_dealloc.map(|f| f as usize) == Some(dealloc) }
+}
+
+/// `subtype_dealloc` (`Objects/typeobject.c`), read off a class of our own.
+fn python_dealloc() -> Option<usize> {
+    static DEALLOC: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
+    *DEALLOC.get_or_init(|| {
+        let name = super::new_str("probe").ok()?;
+        let (bases, namespace) = (super::new_tuple(&[]).ok()?, super::new_dict(0).ok()?);
+        // SAFETY: `type` is alive as long as the interpreter.
+        let meta = unsafe { Obj::new((&raw mut ffi::PyType_Type).cast()) };
+        let class = meta.call(&[name.obj(), bases.obj(), namespace.obj()]).ok()?;
+        // SAFETY: a class that was just made.
+        unsafe { (*class.ptr().cast::<ffi::PyTypeObject>()).tp_dealloc.map(|f| f as usize) }
+    })
+}
+
+/// The classes of an MRO, the class itself first.
+pub fn mro(ty: TypePtr) -> impl Iterator<Item = Obj> {
+    // SAFETY: a live, ready type has an MRO, a tuple of classes, held by it.
+    let mro = unsafe { Obj::borrowed((*ty).tp_mro) };
+    let len = mro.map_or(0, super::tuple_len);
+    (0..len).filter_map(move |i| mro.map(|mro| super::tuple_get(mro, i)))
+}
+
+/// The base whose layout the class extends.
+pub fn base(ty: TypePtr) -> Option<Obj> {
+    // SAFETY: a live type; its base is null or alive.
+    unsafe { Obj::borrowed((*ty).tp_base.cast()) }
+}
+
+/// The class's own dict.
+pub fn class_dict(ty: TypePtr) -> Result<Own, Raised> {
+    // SAFETY: a live, ready type has a dict.
+    unsafe {
+        #[cfg(Py_3_12)]
+        return Own::from_new(ffi::PyType_GetDict(ty));
+        #[cfg(not(Py_3_12))]
+        return Ok(Obj::new((*ty).tp_dict).own());
+    }
+}
+
+/// The class that a descriptor written in C belongs to.
+pub fn descriptor_class(descriptor: Obj) -> Obj {
+    // SAFETY: the caller checked that it is a member or getset descriptor, whose
+    // structs begin alike; the class is held by it.
+    unsafe { Obj::new((*descriptor.ptr().cast::<MemberDescr>()).class.cast()) }
+}
+
+/// Whether objects of the type can be referred to weakly.
+pub fn has_weakrefs(ty: TypePtr) -> bool {
+    // SAFETY: a live type. From 3.12 on a managed one has a flag (bit 3).
+    unsafe {
+        (*ty).tp_weaklistoffset != 0 || (cfg!(Py_3_12) && ffi::PyType_HasFeature(ty, 1 << 3) != 0)
+    }
+}
+
+/// As [`has_weakrefs`], for the instances of a class.
+pub fn instances_have_weakrefs(class: Obj) -> bool {
+    has_weakrefs(class.ptr().cast())
+}
+
+/// The mapping behind a `mappingproxy`.
+pub fn proxied(proxy: Obj) -> Obj {
+    /// `mappingproxyobject` (`Objects/descrobject.c`), the same from 3.10 to 3.14.
+    #[repr(C)]
+    struct MappingProxy {
+        base: ffi::PyObject,
+        mapping: *mut ffi::PyObject,
+    }
+    debug_assert!(proxy.ty() == &raw mut ffi::PyDictProxy_Type);
+    // SAFETY: the caller checked the exact type; a proxy holds its mapping.
+    unsafe { Obj::new((*proxy.ptr().cast::<MappingProxy>()).mapping) }
+}

@@ -18,6 +18,7 @@
 //! exception: `PyTypeObject` is documented, and `classify.rs` and others read it.
 
 pub mod datetime;
+pub mod function;
 pub mod instance;
 pub mod long;
 pub mod numpy;

@@ -36,6 +36,10 @@ unsafe extern "C" {
         name: *mut PyObject,
         result: *mut *mut PyObject,
     ) -> c_int;
+    // Include/cpython/classobject.h: both results are borrowed.
+    pub static mut PyMethod_Type: PyTypeObject;
+    pub fn PyMethod_Function(method: *mut PyObject) -> *mut PyObject;
+    pub fn PyMethod_Self(method: *mut PyObject) -> *mut PyObject;
     // Include/import.h, Include/sysmodule.h.
     pub fn PySys_Audit(
         event: *const core::ffi::c_char,

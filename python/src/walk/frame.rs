@@ -130,6 +130,10 @@ pub enum Frame {
         shape: Shape,
         phase: Phase,
     },
+    /// A script of the by-value room, which keeps what it refers to alive.
+    Script {
+        subject: Obj,
+    },
     /// Opcodes to write once the object above is written.
     Then {
         keep: Obj,
@@ -157,6 +161,7 @@ impl Frame {
     pub fn subject(&self, fast: bool) -> Option<Obj> {
         match self {
             Frame::Reduce { obj, .. } => *obj,
+            Frame::Script { subject } => Some(*subject),
             Frame::List { obj, .. } | Frame::Dict { obj, .. } | Frame::Tuple { obj, .. }
                 if fast =>
             {
@@ -191,6 +196,7 @@ impl Frame {
                 f(*value);
                 obj.iter().for_each(|o| f(*o));
             }
+            Frame::Script { .. } => {}
             Frame::Then { keep, memoize, .. } => {
                 f(*keep);
                 memoize.iter().for_each(|o| f(*o));

@@ -13,11 +13,11 @@ use ferropickle_core::opcode::Op;
 use pyo3::ffi;
 
 /// A name that was found to lead to the object.
-struct Resolved {
-    module: Own,
-    qualname: Own,
+pub struct Resolved {
+    pub module: Own,
+    pub qualname: Own,
     /// The object that holds the last part of the name, if it is no module.
-    parent: Option<Own>,
+    pub parent: Option<Own>,
 }
 
 impl Walker {
@@ -38,6 +38,21 @@ impl Walker {
                 return PUSHED;
             }
         }
+        if self.by_value.on && crate::byvalue::is_python_class(obj) {
+            if self.global_met(obj)? {
+                return WRITTEN;
+            }
+            return self.save_python_class(obj);
+        }
+        if self.by_value.on
+            && self.resolve_pure(obj, None)?.is_none()
+            && let Some(alias) = crate::byvalue::types_alias(obj)
+        {
+            if self.global_met(obj)? {
+                return WRITTEN;
+            }
+            return self.write_global(obj, alias);
+        }
         self.save_global_once(obj, None)
     }
 
@@ -56,7 +71,7 @@ impl Walker {
     }
 
     /// By name, or a GET.
-    pub(super) fn save_global_once(&mut self, obj: Obj, name: Option<Obj>) -> Flow {
+    pub fn save_global_once(&mut self, obj: Obj, name: Option<Obj>) -> Flow {
         if self.global_met(obj)? {
             return WRITTEN;
         }
@@ -90,6 +105,11 @@ impl Walker {
             return Ok(());
         }
         self.save_plan_class_cold(number, class)
+    }
+
+    /// Whether the plan's class has no memo entry yet.
+    pub(super) fn class_is_new(&self, number: u32) -> bool {
+        self.memo.get(self.types.plans[number as usize].ty as usize).is_none()
     }
 
     #[cold]
@@ -186,7 +206,7 @@ impl Walker {
         Ok(Resolved { module: module_name, qualname, parent })
     }
 
-    fn write_global(&mut self, obj: Obj, resolved: Resolved) -> Flow {
+    pub fn write_global(&mut self, obj: Obj, resolved: Resolved) -> Flow {
         let Resolved { module, qualname, parent } = resolved;
         if self.options.proto >= 2
             && let Some(code) = extension_code(module.obj(), qualname.obj())?
@@ -280,13 +300,13 @@ impl Walker {
     }
 }
 
-fn split(qualname: &str) -> Vec<String> {
+pub fn split(qualname: &str) -> Vec<String> {
     qualname.split('.').map(str::to_owned).collect()
 }
 
 /// Follows a qualified name through module dicts and classes, running no code.
 /// `None` if the way leads elsewhere or not to the object.
-fn resolved_without_code(obj: Obj, module_name: Own, qualname: Own) -> Option<Resolved> {
+pub fn resolved_without_code(obj: Obj, module_name: Own, qualname: Own) -> Option<Resolved> {
     let module = types::loaded_module(module_name.obj())?;
     if !fast::is_module(module.ty()) {
         return None;
@@ -320,7 +340,7 @@ fn resolved_without_code(obj: Obj, module_name: Own, qualname: Own) -> Option<Re
 
 /// The module that an object says it is from, else the first loaded one that
 /// has it under its name, else `__main__` (`whichmodule` in `_pickle.c`).
-fn which_module(obj: Obj, path: &[String]) -> Result<Own, Raised> {
+pub fn which_module(obj: Obj, path: &[String]) -> Result<Own, Raised> {
     let names = types::get();
     if let Some(module) = obj.getattr_opt(names.module.obj())?
         && !module.is_none()
@@ -352,7 +372,7 @@ fn which_module(obj: Obj, path: &[String]) -> Result<Own, Raised> {
 }
 
 /// The attribute at the end of a path, and the object that has it.
-fn deep_attribute(from: Obj, path: &[String]) -> Result<Option<(Own, Own)>, Raised> {
+pub fn deep_attribute(from: Obj, path: &[String]) -> Result<Option<(Own, Own)>, Raised> {
     let mut parent = from.own();
     let mut found = from.own();
     for part in path {

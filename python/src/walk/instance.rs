@@ -2,7 +2,8 @@
 
 use super::frame::Frame;
 use super::{Enter, Flow, PUSHED, Stop, WRITTEN, Walker};
-use crate::fast::{self, Obj, instance};
+use crate::classify::Kind;
+use crate::fast::{self, Obj, Own, instance};
 use crate::types;
 use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
@@ -28,17 +29,46 @@ impl Walker {
         let dots =
             cfg!(not(Py_3_13)) && fast::text::utf8(qualname.obj(), &mut Vec::new()).contains(&b'.');
         let ok = (self.options.proto >= 4 || self.options.proto >= 2 && !dots)
-            && fast::dict_get(table, class).is_none()
-            && super::global::leads_to(class, module, qualname);
+            && fast::dict_get(table, class).is_none();
+        if !ok {
+            return false;
+        }
+        let by_name = super::global::leads_to(class, module, qualname);
+        let ok = if self.by_value.on {
+            let by_value = self.is_class_by_value(class);
+            self.types.plans[number as usize].by_value = by_value;
+            let is_instance = self.types.plans[number as usize].kind == Kind::Instance;
+            if by_value { is_instance } else { by_name }
+        } else {
+            by_name
+        };
+        let plan = &mut self.types.plans[number as usize];
         if ok {
             plan.verified_in = self.stamp;
         }
         ok
     }
 
-    pub(super) fn save_instance(&mut self, obj: Obj, number: u32) -> Flow {
+    /// An instance whose class by value is written by now.
+    pub fn save_instance_of_class_above(&mut self, obj: Obj, number: u32) -> Result<(), Stop> {
+        if let Some(index) = self.recursed(obj) {
+            // Its class led to it.
+            self.op(Op::Pop);
+            self.enc.get(index);
+            return Ok(());
+        }
         let plan = &self.types.plans[number as usize];
-        let (has_dict, has_slots) = (plan.has_dict, !plan.slots.is_empty());
+        let dict = if plan.has_dict { Some(instance::dict(obj)?) } else { None };
+        self.op(Op::EmptyTuple);
+        self.op(Op::Newobj);
+        self.memoize(obj);
+        self.save_instance_state(obj, number, dict)?;
+        Ok(())
+    }
+
+    pub fn save_instance(&mut self, obj: Obj, number: u32) -> Flow {
+        let plan = &self.types.plans[number as usize];
+        let (has_dict, plan_is_by_value) = (plan.has_dict, plan.by_value);
         let dict = if has_dict { Some(instance::dict(obj)?) } else { None };
         if !self.pure
             && let Some(dict) = &dict
@@ -50,6 +80,9 @@ impl Walker {
         if let Enter::Met = entered {
             return WRITTEN;
         }
+        if plan_is_by_value && self.class_is_new(number) {
+            return self.save_class_and_instance(obj, number);
+        }
         self.save_plan_class(number)?;
         self.op(Op::EmptyTuple);
         self.op(Op::Newobj);
@@ -57,6 +90,12 @@ impl Walker {
             // The class may have entered the table meanwhile.
             self.memoize(obj);
         }
+        self.save_instance_state(obj, number, dict)
+    }
+
+    #[inline(always)]
+    fn save_instance_state(&mut self, obj: Obj, number: u32, dict: Option<Own>) -> Flow {
+        let has_slots = !self.types.plans[number as usize].slots.is_empty();
         if has_slots && self.has_set_slot(obj, number) {
             self.push(Frame::Slots { obj, plan: number, next: 0, started: false })?;
             match dict {

@@ -36,11 +36,13 @@ pub mod scalar;
 pub mod sequence;
 pub mod text;
 
+use crate::byvalue::ByValue;
 use crate::classify::TypeCache;
 use crate::error::{Raised, raise_encode};
 use crate::fast::storage::BytesStorage;
 use crate::fast::{self, Obj, Own};
 use crate::hooks::Hooks;
+use crate::policy::Choices;
 use crate::sink::Sink;
 use ferropickle_core::Error;
 use ferropickle_core::encode::Encoder;
@@ -112,6 +114,7 @@ pub struct WalkScratch {
     pub text: Vec<u8>,
     pub types: TypeCache,
     pub dump_number: u64,
+    pub by_value: Box<ByValue>,
 }
 
 impl Default for WalkScratch {
@@ -127,12 +130,13 @@ impl Default for WalkScratch {
             text: Vec::new(),
             types: TypeCache::default(),
             dump_number: 1,
+            by_value: Box::default(),
         }
     }
 }
 
 /// How a dump is to be done.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Options {
     pub proto: u8,
     pub fix_imports: bool,
@@ -142,6 +146,7 @@ pub struct Options {
     pub keep_memo: bool,
     /// Begin in the Full state.
     pub full: bool,
+    pub choices: Choices,
 }
 
 /// One dump.
@@ -151,6 +156,8 @@ pub struct Walker {
     pub frames: Vec<Frame>,
     pub pins: Vec<Obj>,
     pub types: TypeCache,
+    /// Functions, classes and modules by value.
+    pub by_value: Box<ByValue>,
     pub hooks: Hooks,
     pub sink: Sink,
     pub options: Options,
@@ -186,6 +193,8 @@ impl Walker {
         // Streams of the first protocols are stock's to the byte: those who
         // write them feed readers of other times.
         let legacy = options.proto < 3;
+        let mut by_value = scratch.by_value;
+        by_value.begin(&options.choices);
         let full =
             options.full || options.keep_memo || options.fast || legacy || hooks.needs_full();
         Walker {
@@ -194,13 +203,14 @@ impl Walker {
             frames: scratch.frames,
             pins: scratch.pins,
             types: scratch.types,
+            by_value,
             hooks,
             sink,
+            elide_text: !options.keep_memo && !legacy,
             options,
             text: scratch.text,
             stamp: scratch.dump_number,
             pure: !full,
-            elide_text: !options.keep_memo && !legacy,
             elided: scratch.elided,
             replay: Replay::default(),
             keys: scratch.keys,
@@ -249,6 +259,7 @@ impl Walker {
         self.sink.restart();
         self.hooks.restart();
         self.enc.restart(0);
+        self.by_value.reset();
     }
 
     /// Works until as many frames as `depth` are left.
@@ -266,6 +277,7 @@ impl Walker {
                 Frame::Pairs { .. } => self.step_pairs()?,
                 Frame::Reduce { .. } => self.step_reduce()?,
                 Frame::Then { .. } => self.step_then()?,
+                Frame::Script { .. } => self.step_script()?,
             }
         }
         Ok(())
@@ -521,10 +533,12 @@ impl Walker {
     /// Takes the last frame off.
     #[inline(always)]
     pub fn pop(&mut self) {
-        if let Some(frame) = self.frames.pop()
-            && !self.pure
-        {
-            frame.each_ref(|obj| obj.decref());
+        if let Some(frame) = self.frames.pop() {
+            if let Frame::Script { .. } = frame {
+                self.end_script();
+            } else if !self.pure {
+                frame.each_ref(|obj| obj.decref());
+            }
         }
     }
 
@@ -593,6 +607,7 @@ impl Walker {
     /// encoder's storage, the length of the stream, memo and pins.
     pub fn into_parts(mut self) -> Parts {
         self.drop_frames();
+        self.by_value.end();
         self.elided.clear();
         self.types.trim();
         let next_index = self.enc.next_index();
@@ -611,6 +626,7 @@ impl Walker {
                 bytes: Vec::new(),
                 text: self.text,
                 types: self.types,
+                by_value: self.by_value,
                 dump_number: self.stamp + 1,
             },
             sink: self.sink,

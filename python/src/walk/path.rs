@@ -4,6 +4,7 @@
 
 use super::Walker;
 use super::frame::{Frame, Phase, Shape};
+use crate::byvalue::Label;
 use crate::error::repr;
 use crate::fast::{self, Obj};
 
@@ -54,7 +55,23 @@ fn part(walker: &Walker, depth: usize) -> String {
             None => String::new(),
         },
         Frame::Reduce { shape, phase, .. } => reduce_part(*shape, *phase),
+        Frame::Script { .. } => {
+            let below = walker.frames[..depth].iter();
+            let number = below.filter(|frame| matches!(frame, Frame::Script { .. })).count();
+            script_part(walker.by_value.label(number))
+        }
         Frame::Then { label, .. } => (*label).to_owned(),
+    }
+}
+
+/// What of a function, class or module by value.
+fn script_part(label: &Label) -> String {
+    match label {
+        Label::None => String::new(),
+        Label::Text(text) => (*text).to_owned(),
+        Label::Attribute(name) => attribute(name.obj()),
+        Label::Global(name) => format!(".__globals__[{}]", short(name.obj())),
+        Label::Free(name) => format!(".__closure__[{}]", short(name.obj())),
     }
 }
 

@@ -40,14 +40,19 @@ impl Walker {
         if super::buffer::is_pickle_buffer(ty) {
             return self.save_buffer(obj);
         }
-        if self.hooks.asks_for_everything() {
+        if self.hooks.asks_for_everything() || self.by_value.has_reducers() {
             return self.save_foreign(obj);
         }
         if fast::is_type(ty) {
             return self.save_class(obj);
         }
         if fast::is_function(ty) {
-            return self.save_global_once(obj, None);
+            return self.save_function(obj);
+        }
+        if self.by_value.on
+            && let Some(flow) = self.save_part(obj)
+        {
+            return flow;
         }
         if obj.is_class() && fast::instance::is_plain_class(obj) && goes_by_name(obj) {
             return self.save_class(obj);
@@ -61,7 +66,7 @@ impl Walker {
     }
 
     /// A GET if the object has an entry.
-    pub(super) fn write_if_met(&mut self, obj: Obj) -> Result<bool, Stop> {
+    pub fn write_if_met(&mut self, obj: Obj) -> Result<bool, Stop> {
         if self.options.fast {
             return Ok(false);
         }
@@ -77,7 +82,7 @@ impl Walker {
 
     /// By the general protocol.
     #[inline(never)]
-    pub(super) fn save_foreign(&mut self, obj: Obj) -> Flow {
+    pub fn save_foreign(&mut self, obj: Obj) -> Flow {
         if self.write_if_met(obj)? {
             return WRITTEN;
         }
@@ -94,15 +99,31 @@ impl Walker {
             return self.save_class(obj);
         }
         if fast::is_function(ty) {
-            return self.save_global(obj, None);
+            return self.save_function(obj);
         }
-        let value = match self.replayed(obj, Asked::Reduce) {
-            Some(Some(value)) => value,
-            _ => match self.ask_reduce(obj)? {
-                Some(value) => self.record(obj, Asked::Reduce, value)?,
-                None => return self.save_global(obj, None),
-            },
+        if let Some(Some(value)) = self.replayed(obj, Asked::Reduce) {
+            return self.save_reduced(obj, value);
+        }
+        let mut value = self.ask_table(obj)?;
+        if value.is_none() {
+            if obj.is_class() {
+                return self.save_class(obj);
+            }
+            if self.by_value.on {
+                if let Some(flow) = self.save_part(obj) {
+                    return flow;
+                }
+                value = match self.ask_by_value(obj)? {
+                    Ok(value) => value,
+                    Err(pushed) => return Ok(pushed),
+                };
+            }
+        }
+        let value = match value {
+            Some(value) => value,
+            None => self.ask_object(obj)?,
         };
+        let value = self.record(obj, Asked::Reduce, value)?;
         self.save_reduced(obj, value)
     }
 
@@ -160,26 +181,30 @@ impl Walker {
         Ok(Some(self.record(obj, Asked::Override, value)?))
     }
 
-    /// Asks the dispatch table, then the object. `None`: the object is a class
-    /// with a metaclass, and goes by name.
-    fn ask_reduce(&mut self, obj: Obj) -> Result<Option<Own>, Stop> {
-        let names = types::get();
-        let reducer = match &self.hooks.table {
-            Table::Copyreg => lookup_exact(names.copyreg_dispatch.obj(), obj.ty_obj())?,
-            Table::Own(table) => lookup_mapping(table.clone(), obj.ty_obj())?,
+    /// Asks the policy's reducers and the dispatch table.
+    fn ask_table(&mut self, obj: Obj) -> Result<Option<Own>, Stop> {
+        let reducer = match self.by_value.reducer(obj.ty_obj())? {
+            Some(reducer) => Some(reducer),
+            None => match &self.hooks.table {
+                Table::Copyreg => lookup_exact(types::get().copyreg_dispatch.obj(), obj.ty_obj())?,
+                Table::Own(table) => lookup_mapping(table.clone(), obj.ty_obj())?,
+            },
         };
-        if let Some(reducer) = reducer {
-            return Ok(Some(reducer.call(&[obj])?));
+        match reducer {
+            Some(reducer) => Ok(Some(reducer.call(&[obj])?)),
+            None => Ok(None),
         }
-        if obj.is_class() {
-            return Ok(None);
-        }
+    }
+
+    /// Asks the object itself.
+    fn ask_object(&mut self, obj: Obj) -> Result<Own, Stop> {
+        let names = types::get();
         if let Some(method) = obj.getattr_opt(names.reduce_ex.obj())? {
             let proto = fast::long::from_i64(self.options.proto.into())?;
-            return Ok(Some(method.call(&[proto.obj()])?));
+            return Ok(method.call(&[proto.obj()])?);
         }
         if let Some(method) = obj.getattr_opt(names.reduce.obj())? {
-            return Ok(Some(method.call(&[])?));
+            return Ok(method.call(&[])?);
         }
         let text = format!("can't pickle '{}' object: {}", type_name(obj), repr(obj));
         Err(Raised::pickling(&text).into())
@@ -202,7 +227,7 @@ impl Walker {
     }
 
     /// Checks a reduce value as stock does and pushes its frame.
-    pub(super) fn begin_reduce(&mut self, value: Own, obj: Option<Obj>) -> Result<(), Stop> {
+    pub fn begin_reduce(&mut self, value: Own, obj: Option<Obj>) -> Result<(), Stop> {
         let len = fast::tuple_len(value.obj());
         if !(2..=6).contains(&len) {
             let text = "tuple returned by __reduce__ must contain 2 through 6 elements";
@@ -587,7 +612,7 @@ fn lookup_exact(dict: Obj, key: Obj) -> Result<Option<Own>, Raised> {
 }
 
 /// `mapping[key]`, or nothing on KeyError.
-fn lookup_mapping(mapping: Own, key: Obj) -> Result<Option<Own>, Raised> {
+pub fn lookup_mapping(mapping: Own, key: Obj) -> Result<Option<Own>, Raised> {
     // SAFETY: live objects; a new reference or null with an error set.
     match unsafe { Own::from_new(ffi::PyObject_GetItem(mapping.ptr(), key.ptr())) } {
         Ok(found) => Ok(Some(found)),

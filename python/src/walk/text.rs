@@ -25,7 +25,7 @@ impl Walker {
 
     /// A str that is a key of a dict: always memoized, as keys repeat.
     #[inline(always)]
-    pub(super) fn save_key_str(&mut self, key: Obj) -> Result<(), Stop> {
+    pub fn save_key_str(&mut self, key: Obj) -> Result<(), Stop> {
         if let Some(index) = self.cached_key(key) {
             self.enc.get(index);
             return Ok(());

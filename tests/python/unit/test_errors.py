@@ -192,7 +192,10 @@ CAUSES = {
 }
 
 
-@pytest.mark.parametrize("name", CAUSES)
+TAKEN = ("local function", "local class", "module")  # by value, or by import: no errors here
+
+
+@pytest.mark.parametrize("name", [name for name in CAUSES if name not in TAKEN])
 def test_type_is_the_standard_librarys_and_the_path_begins_the_text(name):
     make, path = CAUSES[name]
     theirs = raised(pickle.dumps, make())

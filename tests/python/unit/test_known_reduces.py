@@ -22,6 +22,7 @@ from decimal import Decimal
 import pytest
 
 import ferropickle as fp
+from ferropickle.compat import pickle as compat
 from helpers.crossing import assert_fails_alike, cross, cross_as_stdlib
 from helpers.shapes import Access, Color, Level
 
@@ -372,4 +373,4 @@ def test_a_patched_reconstructor_name_is_noticed(protocol, monkeypatch):
     """`Color` no longer names the class: a class is written by name only if it is found there."""
     monkeypatch.setattr(sys.modules[Color.__module__], "Color", None)
     with pytest.raises(pickle.PicklingError):
-        fp.dumps(Color.RED, protocol)
+        compat.dumps(Color.RED, protocol)

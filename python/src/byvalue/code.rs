@@ -1,0 +1,324 @@
+//! Code objects: `types.CodeType(...)` with the fields of the running version.
+//!
+//! A code object never changes, so what it looks like in a stream is encoded
+//! once and kept with it; a dump copies it. That needs constants of the types
+//! that the compiler makes. Others go field by field.
+
+use super::named::{CACHE_TAG, CODE_TYPE, CONCAT, GETITEM, Named};
+use super::scan::{self, Names};
+use super::script::{Label, Plan, Step};
+use crate::error::Raised;
+use crate::fast::{self, Obj, Own, function};
+use crate::types;
+use crate::walk::{Stop, Walker};
+use ferropickle_core::encode::Encoder;
+use ferropickle_core::opcode::Op;
+use ferropickle_core::out::HeapStorage;
+use pyo3::ffi;
+
+/// What is known of a code object; kept with it.
+pub struct Known {
+    pub names: Names,
+    /// The arguments of CodeType, tuple included; none where they hold more
+    /// than the compiler's constants.
+    arguments: Option<Vec<u8>>,
+}
+
+// Its strings are borrowed from the code object, and not dropped.
+impl function::CodeExtra for Known {}
+
+/// How deep constants may nest to be encoded by themselves.
+const DEEPEST: usize = 60;
+
+/// The arguments that make a code object, in CodeType's order
+/// (`code_new` in `Objects/codeobject.c`).
+const FIELDS: &[&core::ffi::CStr] = &[
+    c"co_argcount",
+    c"co_posonlyargcount",
+    c"co_kwonlyargcount",
+    c"co_nlocals",
+    c"co_stacksize",
+    c"co_flags",
+    c"co_code",
+    c"co_consts",
+    c"co_names",
+    c"co_varnames",
+    c"co_filename",
+    c"co_name",
+    #[cfg(Py_3_11)]
+    c"co_qualname",
+    c"co_firstlineno",
+    c"co_linetable",
+    #[cfg(Py_3_11)]
+    c"co_exceptiontable",
+    c"co_freevars",
+    c"co_cellvars",
+];
+
+/// The values of [`FIELDS`].
+fn fields(code: Obj) -> Result<Vec<Own>, Raised> {
+    FIELDS
+        .iter()
+        .map(|name| match name.to_bytes() {
+            b"co_code" => function::instructions(code),
+            _ => code.getattr(fast::intern(name)?.obj()),
+        })
+        .collect()
+}
+
+/// What is known of the code object, found out now if it is new.
+/// [`scan::make_ready`] must have run.
+pub fn known<'a>(code: Obj) -> Result<KnownRef<'a>, Raised> {
+    if let Some(known) = function::extra::<Known>(code) {
+        return Ok(KnownRef::Kept(known));
+    }
+    let known = Box::new(Known { names: scan::names(code)?, arguments: encode(code)? });
+    Ok(match function::set_extra(code, known) {
+        Ok(kept) => KnownRef::Kept(kept),
+        Err(own) => KnownRef::Own(own),
+    })
+}
+
+/// Kept with the code object, or not.
+pub enum KnownRef<'a> {
+    Kept(&'a Known),
+    Own(Box<Known>),
+}
+
+impl core::ops::Deref for KnownRef<'_> {
+    type Target = Known;
+    fn deref(&self) -> &Known {
+        match self {
+            KnownRef::Kept(known) => known,
+            KnownRef::Own(known) => known,
+        }
+    }
+}
+
+type Blob = Encoder<HeapStorage>;
+
+/// The arguments as opcodes of protocol 4, without memo.
+fn encode(code: Obj) -> Result<Option<Vec<u8>>, Raised> {
+    let mut blob: Blob = Encoder::new(HeapStorage::default(), 4);
+    if !encode_arguments(&mut blob, code, 0)? || blob.check().is_err() {
+        return Ok(None);
+    }
+    Ok(Some(blob.into_vec()))
+}
+
+fn encode_arguments(blob: &mut Blob, code: Obj, depth: usize) -> Result<bool, Raised> {
+    blob.op(Op::Mark);
+    for field in fields(code)? {
+        if !encode_constant(blob, field.obj(), depth)? {
+            return Ok(false);
+        }
+    }
+    blob.op(Op::Tuple);
+    Ok(true)
+}
+
+/// What a code object does, without where it was written.
+pub fn fingerprint(code: Obj, bytes: &mut Vec<u8>) -> Result<(), Raised> {
+    let mut waiting = vec![code.own()];
+    while let Some(code) = waiting.pop() {
+        for name in FIELDS {
+            let text = name.to_bytes();
+            if matches!(text, b"co_filename" | b"co_firstlineno" | b"co_linetable") {
+                continue;
+            }
+            if text == b"co_code" {
+                bytes
+                    .extend_from_slice(fast::bytes_data(function::instructions(code.obj())?.obj()));
+                continue;
+            }
+            let value = code.getattr(fast::intern(name)?.obj())?;
+            if text == b"co_consts" {
+                constants_fingerprint(value.obj(), bytes, &mut waiting)?;
+                continue;
+            }
+            let mut blob: Blob = Encoder::new(HeapStorage::default(), 4);
+            encode_constant(&mut blob, value.obj(), 0)?;
+            bytes.extend(blob.into_vec());
+        }
+    }
+    Ok(())
+}
+
+fn constants_fingerprint(
+    constants: Obj,
+    bytes: &mut Vec<u8>,
+    nested: &mut Vec<Own>,
+) -> Result<(), Raised> {
+    for i in 0..fast::tuple_len(constants) {
+        let constant = fast::tuple_get(constants, i);
+        if function::is_code(constant) {
+            nested.push(constant.own());
+        } else if fast::is_frozenset(constant.ty()) {
+            // Its order is not the same in every process.
+            bytes.extend((fast::set_len(constant) as u64).to_le_bytes());
+        } else {
+            let mut blob: Blob = Encoder::new(HeapStorage::default(), 4);
+            encode_constant(&mut blob, constant, 0)?;
+            bytes.extend(blob.into_vec());
+        }
+    }
+    Ok(())
+}
+
+fn encode_name(blob: &mut Blob, named: &Named) -> bool {
+    let written = blob.str(named.module.as_bytes()).and_then(|()| blob.str(named.name.as_bytes()));
+    blob.op(Op::StackGlobal);
+    written.is_ok()
+}
+
+/// A constant as the compiler makes them; false for anything else.
+fn encode_constant(blob: &mut Blob, value: Obj, depth: usize) -> Result<bool, Raised> {
+    if depth > DEEPEST {
+        return Ok(false);
+    }
+    let ty = value.ty();
+    let fine = if value.is_none() {
+        blob.none();
+        true
+    } else if fast::is_bool(ty) {
+        blob.bool(fast::is_true(value));
+        true
+    } else if fast::is_int(ty) {
+        match fast::long::as_i64(value) {
+            Some(small) => {
+                blob.int(small);
+                true
+            }
+            None => blob.int_bytes(&fast::long::to_bytes(value)?).is_ok(),
+        }
+    } else if fast::is_float(ty) {
+        blob.float(fast::float_value(value));
+        true
+    } else if fast::is_str(ty) {
+        blob.str(fast::text::utf8(value, &mut Vec::new())).is_ok()
+    } else if fast::is_bytes(ty) {
+        blob.bytes(fast::bytes_data(value)).is_ok()
+    } else if fast::is_tuple(ty) {
+        return encode_tuple(blob, value, depth);
+    } else if fast::is_frozenset(ty) {
+        blob.op(Op::Mark);
+        let mut position = 0;
+        while let Some(item) = fast::set_next(value, &mut position) {
+            if !encode_constant(blob, item, depth + 1)? {
+                return Ok(false);
+            }
+        }
+        blob.op(Op::Frozenset);
+        true
+    } else if function::is_code(value) {
+        if !encode_name(blob, &CODE_TYPE) || !encode_arguments(blob, value, depth + 1)? {
+            return Ok(false);
+        }
+        blob.op(Op::Reduce);
+        true
+    } else if ty == &raw mut ffi::PyComplex_Type {
+        static COMPLEX: Named = Named::unnumbered("builtins", "complex");
+        // SAFETY: an exact complex.
+        let (real, imag) = unsafe {
+            (ffi::PyComplex_RealAsDouble(value.ptr()), ffi::PyComplex_ImagAsDouble(value.ptr()))
+        };
+        let named = encode_name(blob, &COMPLEX);
+        blob.float(real);
+        blob.float(imag);
+        blob.op(Op::Tuple2);
+        blob.op(Op::Reduce);
+        named
+    } else if value.ptr() == ellipsis() {
+        static ELLIPSIS: Named = Named::unnumbered("builtins", "Ellipsis");
+        encode_name(blob, &ELLIPSIS)
+    } else {
+        false
+    };
+    Ok(fine)
+}
+
+fn ellipsis() -> *mut ffi::PyObject {
+    // SAFETY: reads the address of a singleton.
+    unsafe { ffi::Py_Ellipsis() }
+}
+
+fn encode_tuple(blob: &mut Blob, tuple: Obj, depth: usize) -> Result<bool, Raised> {
+    let len = fast::tuple_len(tuple);
+    if len > 3 {
+        blob.op(Op::Mark);
+    }
+    for i in 0..len {
+        if !encode_constant(blob, fast::tuple_get(tuple, i), depth + 1)? {
+            return Ok(false);
+        }
+    }
+    blob.op(match len {
+        0 => Op::EmptyTuple,
+        1 => Op::Tuple1,
+        2 => Op::Tuple2,
+        3 => Op::Tuple3,
+        _ => Op::Tuple,
+    });
+    Ok(true)
+}
+
+/// The version of Python that a stream's bytecode is for, as the text of the
+/// error that another version gives.
+fn guard_text() -> String {
+    let (major, minor) = types::python_version();
+    format!(
+        "functions pickled by value on CPython {major}.{minor} run on that version only; this is "
+    )
+}
+
+impl Walker {
+    /// A code object, or a GET.
+    pub(super) fn save_code(&mut self, code: Obj) -> Result<(), Stop> {
+        if self.write_if_met(code)? {
+            return Ok(());
+        }
+        self.guard_version()?;
+        let known = known(code)?;
+        match &known.arguments {
+            Some(arguments) if self.options.proto >= 4 && !self.hooks.has_persistent_id => {
+                self.save_named(&CODE_TYPE)?;
+                self.enc.raw(arguments);
+                self.enc.op(Op::Reduce);
+                self.memoize(code);
+            }
+            _ => {
+                let mut plan = Plan::default();
+                plan.named(&CODE_TYPE).op(Op::Mark);
+                for field in fields(code)? {
+                    plan.push(Step::Save(field, Label::None));
+                }
+                plan.op(Op::Tuple).op(Op::Reduce).push(Step::Made(code.own()));
+                self.play(code, plan)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the first bytecode of a stream: a look-up that fails on another
+    /// version, with a key that says why.
+    fn guard_version(&mut self) -> Result<(), Stop> {
+        if core::mem::replace(&mut self.by_value.guarded, true) {
+            return Ok(());
+        }
+        let text = guard_text();
+        self.save_named(&GETITEM)?;
+        self.enc.op(Op::EmptyDict);
+        self.write_literal(&format!("{text}{}", types::cache_tag()))?;
+        self.enc.none();
+        self.enc.op(Op::Setitem);
+        self.save_named(&CONCAT)?;
+        self.write_literal(&text)?;
+        self.save_named(&CACHE_TAG)?;
+        self.enc.op(Op::Tuple2);
+        self.enc.op(Op::Reduce);
+        self.enc.op(Op::Tuple2);
+        self.enc.op(Op::Reduce);
+        self.enc.op(Op::Pop);
+        Ok(())
+    }
+}

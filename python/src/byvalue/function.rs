@@ -1,0 +1,439 @@
+//! Functions: `types.FunctionType(code, globals, ...)`, memoized before
+//! anything is filled in, so that functions may refer to themselves.
+//!
+//! The stream's own dict of globals stands for the namespace of a module: one
+//! for each module in a dump, filled with what is used, when it is used.
+
+use super::code;
+use super::named::{CELL_TYPE, FUNCTION_TYPE, IMPORT_MODULE, MODULE_TYPE};
+use super::script::{Label, Plan, Step};
+use super::text_is;
+use crate::error::Raised;
+use crate::fast::{self, Obj, Own, function};
+use crate::types;
+use crate::walk::{Flow, PUSHED, Stop, WRITTEN, Walker};
+use ferropickle_core::opcode::Op;
+use pyo3::ffi;
+use std::collections::HashSet;
+
+/// The globals of one module in one stream.
+pub struct Namespace {
+    /// The dict's memo index.
+    index: u32,
+    /// The names that are written, by address: names are interned.
+    written: HashSet<usize>,
+    /// Keeps the module's dict, and so the key, alive.
+    _globals: Own,
+}
+
+/// Whether a value cannot lead back to what holds it, and needs no memo entry.
+fn is_leaf(value: Obj) -> bool {
+    let ty = value.ty();
+    value.is_none()
+        || fast::is_bool(ty)
+        || fast::is_int(ty)
+        || fast::is_float(ty)
+        || fast::is_str(ty)
+        || fast::is_bytes(ty)
+}
+
+fn same_text(a: Obj, b: Obj) -> bool {
+    if a == b {
+        return true;
+    }
+    fast::is_str(a.ty())
+        && fast::is_str(b.ty())
+        && fast::text::utf8(a, &mut Vec::new()) == fast::text::utf8(b, &mut Vec::new())
+}
+
+impl Walker {
+    /// A function by value. It must not have been met.
+    pub(super) fn save_function_by_value(&mut self, obj: Obj) -> Flow {
+        self.ready_to_scan()?;
+        let fields = function::fields(obj);
+        let mut plan = Plan::default();
+        plan.named(&FUNCTION_TYPE).op(Op::Mark);
+        plan.push(Step::Code(fields.code.own()));
+        plan.push(Step::Namespace(fields.globals.own()));
+        let code_name = fields.code.getattr(types::get().co_name.obj())?;
+        let named_so = same_text(code_name.obj(), fields.name);
+        let cells: Vec<Obj> = match fields.closure {
+            Some(cells) => (0..fast::tuple_len(cells)).map(|i| fast::tuple_get(cells, i)).collect(),
+            None => Vec::new(),
+        };
+        if !named_so || !cells.is_empty() {
+            if named_so {
+                plan.save(none(), Label::None);
+            } else {
+                plan.save(fields.name, Label::None);
+            }
+        }
+        let free_names = fields.code.getattr(types::get().co_freevars.obj())?;
+        let free = |i: usize| -> Label {
+            let i = i as isize;
+            if i < fast::tuple_len(free_names.obj()) {
+                Label::Free(fast::tuple_get(free_names.obj(), i).own())
+            } else {
+                Label::None
+            }
+        };
+        if !cells.is_empty() {
+            plan.save(none(), Label::None).op(Op::Mark);
+            for (i, cell) in cells.iter().enumerate() {
+                plan.save(*cell, free(i));
+            }
+            plan.op(Op::Tuple);
+        }
+        plan.op(Op::Tuple).op(Op::Reduce).push(Step::Made(obj.own()));
+        self.plan_attributes(&mut plan, obj, &fields)?;
+        // Cells are filled by whoever meets them first; see `save_cell`.
+        let known = code::known(fields.code)?;
+        let mut begun = false;
+        let mut values: Vec<Own> = Vec::new();
+        for name in &known.names.globals {
+            let Some(value) = fast::dict_get(fields.globals, *name) else { continue };
+            values.push(value.own());
+            if !core::mem::replace(&mut begun, true) {
+                plan.push(Step::Namespace(fields.globals.own()));
+            }
+            let (globals, name) = (fields.globals.own(), name.own());
+            plan.push(Step::Global { globals, name });
+        }
+        if begun {
+            plan.op(Op::Pop);
+        }
+        for cell in &cells {
+            values.extend(function::cell_contents(*cell));
+        }
+        self.plan_imports(&mut plan, &values, &known.names.attributes)?;
+        self.play(obj, plan)?;
+        PUSHED
+    }
+
+    /// What FunctionType's arguments do not say, by BUILD.
+    fn plan_attributes(
+        &mut self,
+        plan: &mut Plan,
+        obj: Obj,
+        fields: &function::Fields,
+    ) -> Result<(), Stop> {
+        let names = types::get();
+        let mut slots: Vec<(&'static str, Own)> = Vec::new();
+        // FunctionType takes the qualified name of the code (3.10: the name).
+        let given = if cfg!(Py_3_11) {
+            fields.code.getattr(names.co_qualname.obj())?
+        } else {
+            fields.name.own()
+        };
+        if !same_text(given.obj(), fields.qualname) {
+            slots.push(("__qualname__", fields.qualname.own()));
+        }
+        let module_name = fast::dict_get(fields.globals, names.name.obj());
+        match (fields.module, module_name) {
+            (Some(module), Some(name)) if same_text(module, name) => {}
+            (None, None) => {}
+            (module, _) => slots.push(("__module__", module.unwrap_or(none()).own())),
+        }
+        for (name, value) in [
+            ("__defaults__", fields.defaults),
+            ("__kwdefaults__", fields.kwdefaults),
+            ("__type_params__", fields.type_params),
+            ("__annotate__", fields.annotate),
+        ] {
+            if let Some(value) = value
+                && !value.is_none()
+                && !(fast::is_tuple(value.ty()) && fast::tuple_len(value) == 0)
+            {
+                slots.push((name, value.own()));
+            }
+        }
+        if let Some(annotations) = function::annotations(obj)
+            && fast::is_dict(annotations.ty())
+            && fast::dict_len(annotations.obj()) > 0
+        {
+            slots.retain(|(name, _)| *name != "__annotate__");
+            slots.push(("__annotations__", annotations));
+        }
+        if let Some(doc) = fields.doc.or(Some(none()))
+            && !same_text(doc, default_doc(fields.code)?.obj())
+        {
+            slots.push(("__doc__", doc.own()));
+        }
+        let dict = fields.dict.filter(|dict| fast::dict_len(*dict) > 0);
+        if slots.is_empty() && dict.is_none() {
+            return Ok(());
+        }
+        plan.save(dict.unwrap_or(none()), Label::Text(".__dict__"));
+        if !slots.is_empty() {
+            plan.op(Op::EmptyDict).set_items(|plan| {
+                for (name, value) in slots {
+                    plan.text(name);
+                    plan.push(Step::Save(value, Label::Text(dotted(name))));
+                }
+            });
+            plan.op(Op::Tuple2);
+        }
+        plan.op(Op::Build);
+        Ok(())
+    }
+
+    /// Submodules that the function reaches by attribute (`xml.etree`): to be
+    /// imported, as the package alone would not have them.
+    fn plan_imports(
+        &mut self,
+        plan: &mut Plan,
+        values: &[Own],
+        attributes: &[Obj],
+    ) -> Result<(), Stop> {
+        let mut packages: Vec<Own> =
+            values.iter().filter(|value| fast::is_module(value.ty())).cloned().collect();
+        let mut next = 0;
+        while next < packages.len() {
+            let package = packages[next].obj();
+            next += 1;
+            let Some(dict) = module_dict(package) else { continue };
+            if fast::dict_get(dict, types::get().path.obj()).is_none() {
+                continue;
+            }
+            let Some(package_name) = fast::dict_get(dict, types::get().name.obj()) else {
+                continue;
+            };
+            for attribute in attributes {
+                let Some(child) = fast::dict_get(dict, *attribute) else { continue };
+                if !fast::is_module(child.ty()) {
+                    continue;
+                }
+                let full = format!(
+                    "{}.{}",
+                    crate::error::display(package_name),
+                    crate::error::display(*attribute)
+                );
+                let full = fast::new_str(&full)?;
+                if types::loaded_module(full.obj()) == Some(child)
+                    && !packages.iter().any(|known| known.obj() == child)
+                {
+                    plan.push(Step::Import(full));
+                    packages.push(child.own());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream's dict for a module's globals, on top of the stack.
+    pub(super) fn save_namespace(&mut self, globals: Own) -> Result<(), Stop> {
+        if let Some(namespace) = self.by_value.namespaces.get(&globals.addr()) {
+            self.enc.get(namespace.index);
+            return Ok(());
+        }
+        let names = types::get();
+        if let Some(module) = self.module_of_namespace(globals.obj())? {
+            // The module itself is in the stream: its functions share its dict.
+            self.save_named(&super::named::VARS)?;
+            self.enc.get(module);
+            self.enc.op(Op::Tuple1);
+            self.enc.op(Op::Reduce);
+        } else {
+            self.enc.op(Op::EmptyDict);
+        }
+        let index = self.enc.memoize();
+        for key in [&names.name, &names.package] {
+            if let Some(value) = fast::dict_get(globals.obj(), key.obj())
+                && (value.is_none() || fast::is_str(value.ty()))
+            {
+                self.save_key_str(key.obj())?;
+                self.save(value)?;
+                self.enc.op(Op::Setitem);
+            }
+        }
+        let written = [names.name.addr(), names.package.addr()].into_iter().collect();
+        let key = globals.addr();
+        self.by_value.namespaces.insert(key, Namespace { index, written, _globals: globals });
+        Ok(())
+    }
+
+    /// Name and value of a global, once; the dict is on top of the stack.
+    pub(super) fn save_global_variable(
+        &mut self,
+        script: usize,
+        globals: Own,
+        name: Own,
+    ) -> Result<(), Stop> {
+        let Some(value) = fast::dict_get(globals.obj(), name.obj()) else { return Ok(()) };
+        let namespace = self.by_value.namespaces.get_mut(&globals.addr());
+        if !namespace.is_some_and(|namespace| namespace.written.insert(name.addr())) {
+            return Ok(());
+        }
+        let value = self.pin(value.own());
+        self.pin(name.clone());
+        self.save_key_str(name.obj())?;
+        self.come_back(script, Step::Op(Op::Setitem));
+        self.save(value)?;
+        Ok(())
+    }
+
+    pub(super) fn save_import(&mut self, name: Own) -> Result<(), Stop> {
+        if !self.by_value.imported.insert(crate::error::display(name.obj())) {
+            return Ok(());
+        }
+        self.save_named(&IMPORT_MODULE)?;
+        let name = self.pin(name);
+        self.save(name)?;
+        self.enc.op(Op::Tuple1);
+        self.enc.op(Op::Reduce);
+        self.enc.op(Op::Pop);
+        Ok(())
+    }
+
+    /// A cell: with its value if that leads nowhere, else made empty and filled
+    /// once it has its memo entry.
+    pub(super) fn save_cell(&mut self, cell: Obj) -> Flow {
+        if self.write_if_met(cell)? {
+            return WRITTEN;
+        }
+        let contents = function::cell_contents(cell);
+        self.save_named(&CELL_TYPE)?;
+        match contents {
+            Some(value) if is_leaf(value.obj()) => {
+                let value = self.pin(value);
+                self.save(value)?;
+                self.enc.op(Op::Tuple1);
+                self.enc.op(Op::Reduce);
+                self.memoize_kept(cell);
+                WRITTEN
+            }
+            None => {
+                self.enc.op(Op::EmptyTuple);
+                self.enc.op(Op::Reduce);
+                self.memoize_kept(cell);
+                WRITTEN
+            }
+            Some(value) => {
+                self.enc.op(Op::EmptyTuple);
+                self.enc.op(Op::Reduce);
+                let mut plan = Plan::default();
+                plan.push(Step::Made(cell.own()));
+                plan.save(none(), Label::None).op(Op::EmptyDict).text("cell_contents");
+                plan.push(Step::Save(value, Label::None));
+                plan.op(Op::Setitem).op(Op::Tuple2).op(Op::Build);
+                self.play(cell, plan)?;
+                PUSHED
+            }
+        }
+    }
+
+    fn memoize_kept(&mut self, obj: Obj) {
+        let held = self.pin(obj.own());
+        self.memoize(held);
+    }
+
+    /// A module: by import, or by value if it cannot be imported.
+    pub(super) fn save_module(&mut self, module: Obj) -> Flow {
+        if self.write_if_met(module)? {
+            return WRITTEN;
+        }
+        let Some(dict) = module_dict(module) else { return self.save_foreign(module) };
+        let name = fast::dict_get(dict, types::get().name.obj());
+        let Some(name) = name.filter(|name| fast::is_str(name.ty())) else {
+            return self.save_foreign(module);
+        };
+        let by_name = types::loaded_module(name) == Some(module);
+        if by_name && (text_is(name, b"__main__") || !self.module_by_value(name)?) {
+            self.save_named(&IMPORT_MODULE)?;
+            self.save(name)?;
+            self.enc.op(Op::Tuple1);
+            self.enc.op(Op::Reduce);
+            self.memoize_kept(module);
+            return WRITTEN;
+        }
+        let names = types::get();
+        let mut plan = Plan::default();
+        plan.named(&MODULE_TYPE).save(name, Label::None);
+        plan.op(Op::Tuple1).op(Op::Reduce).push(Step::Made(module.own()));
+        plan.op(Op::EmptyDict).set_items(|plan| {
+            let mut position = 0;
+            while let Some((key, value)) = fast::dict_next(dict, &mut position) {
+                let skipped = [&names.builtins, &names.loader, &names.spec, &names.name];
+                if !fast::is_str(key.ty()) || skipped.iter().any(|skip| same_text(skip.obj(), key))
+                {
+                    continue;
+                }
+                plan.save(key, Label::None).save(value, Label::Attribute(key.own()));
+            }
+        });
+        plan.op(Op::Build);
+        self.by_value.modules.insert(dict.addr(), module.addr());
+        self.play(module, plan)?;
+        PUSHED
+    }
+
+    fn module_by_value(&mut self, name: Obj) -> Result<bool, Stop> {
+        if let Some(known) = self.by_value.takes_module(name) {
+            return Ok(known);
+        }
+        self.leave_pure()?;
+        Ok(self.goes_by_value(name)?)
+    }
+
+    /// The memo index of the module whose dict this is, if it is being written
+    /// by value in this stream.
+    fn module_of_namespace(&self, globals: Obj) -> Result<Option<u32>, Stop> {
+        let Some(module) = self.by_value.modules.get(&globals.addr()) else { return Ok(None) };
+        Ok(self.memo.get(*module).and_then(|entry| entry.as_index()))
+    }
+
+    /// Opcode numbers come from a module that may have to be imported first.
+    fn ready_to_scan(&mut self) -> Result<(), Stop> {
+        if super::scan::is_ready() {
+            return Ok(());
+        }
+        self.leave_pure()?;
+        super::scan::make_ready()?;
+        Ok(())
+    }
+}
+
+pub(super) fn none() -> Obj {
+    // SAFETY: a singleton that lives as long as the interpreter.
+    unsafe { Obj::new(ffi::Py_None()) }
+}
+
+pub(super) fn module_dict(module: Obj) -> Option<Obj> {
+    if !fast::is_module(module.ty()) {
+        return None;
+    }
+    // SAFETY: a module has a dict, borrowed.
+    unsafe { Obj::borrowed(ffi::PyModule_GetDict(module.ptr())) }
+}
+
+/// The docstring that FunctionType takes from the code: its first constant, if
+/// it is a str (3.13 and later: and a flag says that it is one).
+fn default_doc(code: Obj) -> Result<Own, Raised> {
+    const CO_HAS_DOCSTRING: i64 = 0x400_0000;
+    let names = types::get();
+    if cfg!(Py_3_13) {
+        let flags = code.getattr(names.co_flags.obj())?;
+        if fast::long::as_i64(flags.obj()).unwrap_or(0) & CO_HAS_DOCSTRING == 0 {
+            return Ok(none().own());
+        }
+    }
+    let constants = code.getattr(names.co_consts.obj())?;
+    if fast::tuple_len(constants.obj()) > 0 {
+        let first = fast::tuple_get(constants.obj(), 0);
+        if fast::is_str(first.ty()) {
+            return Ok(first.own());
+        }
+    }
+    Ok(none().own())
+}
+
+fn dotted(name: &str) -> &'static str {
+    match name {
+        "__defaults__" => ".__defaults__",
+        "__kwdefaults__" => ".__kwdefaults__",
+        "__annotations__" => ".__annotations__",
+        "__type_params__" => ".__type_params__",
+        "__annotate__" => ".__annotate__",
+        _ => "",
+    }
+}

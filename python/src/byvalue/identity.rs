@@ -1,0 +1,292 @@
+//! Which class is the same: an id made from what the class consists of, the
+//! same in every process.
+//!
+//! Two classes of one process that consist of the same things get different
+//! ids; the first to be pickled gets the plain one.
+
+use super::class::REGISTRY;
+use super::code;
+use super::function::module_dict;
+use crate::error::{Raised, display};
+use crate::fast::{self, Obj, Own, TypePtr, function, instance};
+use crate::types;
+use pyo3::ffi;
+use std::collections::HashMap;
+use xxhash_rust::xxh3::Xxh3;
+
+/// How deep values are looked at.
+const DEEPEST: u32 = 40;
+/// Under this name a class keeps its id in the registry of ids.
+const IDS: &str = "__ferropickle_class_ids__";
+
+/// The class's id; it stays the same while the class lives.
+pub fn id_of(class: Obj) -> Result<String, Raised> {
+    kept_id(class, |hasher| hasher.class(class, 0))
+}
+
+/// The id of a type variable or its like.
+pub fn id_of_variable(variable: Obj) -> Result<String, Raised> {
+    kept_id(variable, |hasher| {
+        hasher.named(variable.ty_obj())?;
+        hasher.named(variable)?;
+        hasher.tag(&crate::error::repr(variable));
+        Ok(())
+    })
+}
+
+fn kept_id(
+    obj: Obj,
+    hash: impl FnOnce(&mut Hasher) -> Result<(), Raised>,
+) -> Result<String, Raised> {
+    let ids = registry(IDS, "WeakKeyDictionary")?;
+    if let Some(known) = call_method(ids.obj(), c"get", &[obj])?
+        && fast::is_str(known.ty())
+    {
+        return Ok(display(known.obj()));
+    }
+    let mut hasher = Hasher::default();
+    hash(&mut hasher)?;
+    let name = obj.getattr(types::get().name.obj())?;
+    let plain = format!("{}:{:032x}", display(name.obj()), hasher.xxh.digest128());
+    let classes = registry(REGISTRY, "WeakValueDictionary")?;
+    let mut id = plain.clone();
+    let mut number = 1;
+    loop {
+        let text = fast::new_str(&id)?;
+        let kept = call_method(classes.obj(), c"setdefault", &[text.obj(), obj])?;
+        if kept.is_none_or(|kept| kept.obj() == obj) {
+            call_method(ids.obj(), c"setdefault", &[obj, text.obj()])?;
+            return Ok(id);
+        }
+        number += 1;
+        id = format!("{plain}#{number}");
+    }
+}
+
+fn call_method(obj: Obj, name: &core::ffi::CStr, args: &[Obj]) -> Result<Option<Own>, Raised> {
+    let method = obj.getattr(fast::intern(name)?.obj())?;
+    method.call(args).map(Some)
+}
+
+/// A weak dictionary in `copyreg`, made if it is not there.
+fn registry(name: &str, kind: &str) -> Result<Own, Raised> {
+    let copyreg = types::import(fast::intern(c"copyreg")?.obj())?;
+    let key = fast::text::interned(fast::new_str(name)?);
+    let Some(dict) = module_dict(copyreg.obj()) else {
+        return copyreg.getattr(key.obj());
+    };
+    if let Some(found) = fast::dict_get(dict, key.obj()) {
+        return Ok(found.own());
+    }
+    let weakref = types::import(fast::intern(c"weakref")?.obj())?;
+    let kind = fast::text::interned(fast::new_str(kind)?);
+    let made = weakref.getattr(kind.obj())?.call(&[])?;
+    // SAFETY: a dict and live objects; a borrowed reference or null.
+    unsafe {
+        match Obj::borrowed(ffi::PyDict_SetDefault(dict.ptr(), key.ptr(), made.ptr())) {
+            Some(found) => Ok(found.own()),
+            None => Err(Raised::set()),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Hasher {
+    xxh: Xxh3,
+    /// Objects met, by address: their number in the order of meeting.
+    met: HashMap<usize, usize>,
+}
+
+impl Hasher {
+    fn tag(&mut self, tag: &str) {
+        self.xxh.update(tag.as_bytes());
+        self.xxh.update(&[0]);
+    }
+
+    fn text(&mut self, text: Obj) {
+        let mut scratch = Vec::new();
+        let bytes = fast::text::utf8(text, &mut scratch);
+        self.xxh.update(&(bytes.len() as u64).to_le_bytes());
+        self.xxh.update(bytes);
+    }
+
+    /// Notes that an object is looked at; false if it was before.
+    fn enter(&mut self, obj: Obj) -> bool {
+        let number = self.met.len();
+        match self.met.get(&obj.addr()) {
+            Some(known) => {
+                let known = *known as u64;
+                self.tag("met");
+                self.xxh.update(&known.to_le_bytes());
+                false
+            }
+            None => {
+                self.met.insert(obj.addr(), number);
+                true
+            }
+        }
+    }
+
+    fn named(&mut self, obj: Obj) -> Result<(), Raised> {
+        let names = types::get();
+        for name in [&names.module, &names.qualname] {
+            match obj.getattr_opt(name.obj())? {
+                Some(text) if fast::is_str(text.ty()) => self.text(text.obj()),
+                _ => self.tag("?"),
+            }
+        }
+        Ok(())
+    }
+
+    fn class(&mut self, class: Obj, depth: u32) -> Result<(), Raised> {
+        self.tag("class");
+        self.named(class)?;
+        if !self.enter(class) {
+            return Ok(());
+        }
+        self.named(class.ty_obj())?;
+        let ty: TypePtr = class.ptr().cast();
+        for base in instance::mro(ty).skip(1) {
+            self.named(base)?;
+        }
+        let dict = instance::class_dict(ty)?;
+        let mut position = 0;
+        while let Some((key, value)) = fast::dict_next(dict.obj(), &mut position) {
+            if !fast::is_str(key.ty()) {
+                continue;
+            }
+            let mut scratch = Vec::new();
+            // Where it was written, and what changes with use.
+            match fast::text::utf8(key, &mut scratch) {
+                b"__firstlineno__"
+                | b"_abc_impl"
+                | b"__annotations_cache__"
+                | b"__weakref__"
+                | b"__dict__" => continue,
+                _ => {}
+            }
+            self.text(key);
+            self.value(value, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn function(&mut self, obj: Obj, depth: u32) -> Result<(), Raised> {
+        self.tag("function");
+        if !self.enter(obj) {
+            return Ok(());
+        }
+        let fields = function::fields(obj);
+        self.text(fields.qualname);
+        self.code(fields.code)?;
+        for part in [fields.defaults, fields.kwdefaults].into_iter().flatten() {
+            self.value(part, depth + 1)?;
+        }
+        if let Some(cells) = fields.closure {
+            for i in 0..fast::tuple_len(cells) {
+                match function::cell_contents(fast::tuple_get(cells, i)) {
+                    Some(value) => self.value(value.obj(), depth + 1)?,
+                    None => self.tag("empty"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn code(&mut self, code: Obj) -> Result<(), Raised> {
+        let mut bytes = Vec::new();
+        code::fingerprint(code, &mut bytes)?;
+        self.xxh.update(&bytes);
+        Ok(())
+    }
+
+    fn value(&mut self, value: Obj, depth: u32) -> Result<(), Raised> {
+        if depth > DEEPEST {
+            self.tag("deep");
+            return Ok(());
+        }
+        let ty = value.ty();
+        if value.is_none() {
+            self.tag("none");
+        } else if fast::is_bool(ty) {
+            self.tag(if fast::is_true(value) { "true" } else { "false" });
+        } else if fast::is_str(ty) {
+            self.tag("str");
+            self.text(value);
+        } else if fast::is_int(ty) {
+            self.tag("int");
+            self.xxh.update(&fast::long::to_bytes(value)?);
+        } else if fast::is_float(ty) {
+            self.tag("float");
+            self.xxh.update(&fast::float_value(value).to_bits().to_le_bytes());
+        } else if fast::is_bytes(ty) {
+            self.tag("bytes");
+            self.xxh.update(fast::bytes_data(value));
+        } else if fast::is_function(ty) {
+            self.function(value, depth)?;
+        } else if value.is_class() {
+            if super::is_python_class(value) && depth < 3 {
+                self.class(value, depth)?;
+            } else {
+                self.tag("class");
+                self.named(value)?;
+            }
+        } else if fast::is_tuple(ty) || fast::is_list(ty) {
+            self.sequence(value, depth)?;
+        } else if fast::is_dict(ty) {
+            self.mapping(value, depth)?;
+        } else {
+            self.other(value, depth)?;
+        }
+        Ok(())
+    }
+
+    fn sequence(&mut self, value: Obj, depth: u32) -> Result<(), Raised> {
+        let is_list = fast::is_list(value.ty());
+        self.tag(if is_list { "list" } else { "tuple" });
+        if !self.enter(value) {
+            return Ok(());
+        }
+        let len = if is_list { fast::list_len(value) } else { fast::tuple_len(value) };
+        self.xxh.update(&(len as u64).to_le_bytes());
+        for i in 0..len {
+            let item = if is_list { fast::list_get(value, i) } else { fast::tuple_get(value, i) };
+            self.value(item, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn mapping(&mut self, value: Obj, depth: u32) -> Result<(), Raised> {
+        self.tag("dict");
+        if !self.enter(value) {
+            return Ok(());
+        }
+        let mut position = 0;
+        while let Some((key, item)) = fast::dict_next(value, &mut position) {
+            self.value(key, depth + 1)?;
+            self.value(item, depth + 1)?;
+        }
+        self.tag("end");
+        Ok(())
+    }
+
+    /// Descriptors by what is in them; other objects by their class alone.
+    fn other(&mut self, value: Obj, depth: u32) -> Result<(), Raised> {
+        let ty = value.ty();
+        self.tag("object");
+        self.named(value.ty_obj())?;
+        let parts: &[&core::ffi::CStr] = if ty == &raw mut ffi::PyProperty_Type {
+            &[c"fget", c"fset", c"fdel"]
+        } else if ty == &raw mut ffi::PyStaticMethod_Type || ty == &raw mut ffi::PyClassMethod_Type
+        {
+            &[c"__func__"]
+        } else {
+            &[]
+        };
+        for part in parts {
+            let found = value.getattr(fast::intern(part)?.obj())?;
+            self.value(found.obj(), depth + 1)?;
+        }
+        Ok(())
+    }
+}

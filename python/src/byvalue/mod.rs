@@ -1,0 +1,413 @@
+//! Functions, classes and modules by value: what no name leads to, or what a
+//! policy says.
+//!
+//! Streams need nothing but the standard library to be loaded: what is made is
+//! made by `types.FunctionType` and its like, and filled by BUILD.
+//!
+//! | to change | open |
+//! |---|---|
+//! | which objects go by value | this file |
+//! | functions, cells, globals, modules | `function.rs` |
+//! | code objects | `code.rs`; the names they use: `scan.rs` |
+//! | classes | `class.rs`; enums: `enums.rs`; which class is the same: `identity.rs` |
+//! | properties, methods and the like | `parts.rs` |
+//! | type variables | `typing.rs` |
+//! | names of the standard library in streams | `named.rs` |
+//! | how a plan of steps is written | `script.rs` |
+
+mod class;
+mod code;
+mod enums;
+mod function;
+mod identity;
+mod named;
+mod parts;
+mod rules;
+mod scan;
+mod script;
+mod typing;
+
+use crate::error::Raised;
+use crate::fast::{self, Obj, Own, instance};
+use crate::policy::{Choices, Face, Main};
+use crate::types;
+use crate::walk::global::{self, Resolved};
+use crate::walk::{Flow, Stop, WRITTEN, Walker};
+use function::Namespace;
+pub use rules::Rules;
+use rules::Verdict;
+pub use script::Label;
+use script::{Running, Step};
+use std::collections::{HashMap, HashSet};
+
+/// What a dump knows of things by value.
+pub struct ByValue {
+    /// Whether anything goes by value at all: not with the face of pickle.
+    pub on: bool,
+    /// Something below was used.
+    dirty: bool,
+    steps: Vec<Option<Step>>,
+    scripts: Vec<Running>,
+    /// Memo indices of the objects of `named.rs`.
+    named: [Option<u32>; named::COUNT],
+    /// By the address of the module's dict.
+    namespaces: HashMap<usize, Namespace>,
+    /// Modules by value in this stream: their dict's address and their own.
+    modules: HashMap<usize, usize>,
+    imported: HashSet<String>,
+    /// The check of Python's version is written.
+    guarded: bool,
+    /// The memo index of the registry of classes.
+    registry: Option<u32>,
+    /// What the policy says of modules asked about, by the name's address.
+    verdicts: HashMap<usize, (Own, bool)>,
+    choices: Choices,
+}
+
+impl Default for ByValue {
+    fn default() -> Self {
+        ByValue {
+            on: false,
+            dirty: false,
+            steps: Vec::new(),
+            scripts: Vec::new(),
+            named: [None; named::COUNT],
+            namespaces: HashMap::new(),
+            modules: HashMap::new(),
+            imported: HashSet::new(),
+            guarded: false,
+            registry: None,
+            verdicts: HashMap::new(),
+            choices: Choices::default(),
+        }
+    }
+}
+
+impl ByValue {
+    /// The choices of a dump that begins.
+    pub fn begin(&mut self, choices: &Choices) {
+        self.on = choices.face != Face::Pickle;
+        self.choices = choices.clone();
+    }
+
+    /// Gives up what belongs to the caller.
+    pub fn end(&mut self) {
+        self.reset();
+        self.choices.rules = None;
+        self.choices.policy = None;
+    }
+
+    /// Forgets one stream. Frames of scripts must be gone.
+    pub fn reset(&mut self) {
+        if !self.dirty {
+            return;
+        }
+        debug_assert!(self.scripts.is_empty());
+        let mut steps = core::mem::take(&mut self.steps);
+        steps.clear();
+        let choices = core::mem::take(&mut self.choices);
+        *self = ByValue { on: self.on, choices, steps, ..ByValue::default() };
+    }
+
+    /// What the path of an error calls the step of a script; 0 is the outermost.
+    pub fn label(&self, script: usize) -> &Label {
+        self.scripts.get(script).map_or(&Label::None, |running| &running.label)
+    }
+
+    /// Whether things of a module go by value although they could be imported;
+    /// `None` if code has to run to know.
+    fn takes_module(&mut self, name: Obj) -> Option<bool> {
+        if text_is(name, b"__main__") {
+            return Some(self.choices.main == Main::Value);
+        }
+        let Some(rules) = &self.choices.rules else { return Some(false) };
+        if let Some((_, known)) = self.verdicts.get(&name.addr()) {
+            return Some(*known);
+        }
+        match rules.judge(name) {
+            Verdict::Known(known) => {
+                self.note_verdict(name, known);
+                Some(known)
+            }
+            Verdict::Ask => None,
+        }
+    }
+
+    /// Whether the policy has reducers, which are asked about every object.
+    pub fn has_reducers(&self) -> bool {
+        self.choices.rules.as_ref().is_some_and(|rules| rules.reducers.is_some())
+    }
+
+    /// The policy's reducer for a type.
+    pub fn reducer(&self, ty: Obj) -> Result<Option<Own>, Raised> {
+        match &self.choices.rules {
+            Some(rules) => rules.reducer(ty),
+            None => Ok(None),
+        }
+    }
+
+    fn note_verdict(&mut self, name: Obj, verdict: bool) {
+        self.dirty = true;
+        self.verdicts.insert(name.addr(), (name.own(), verdict));
+    }
+}
+
+/// Whether a class was made by a class statement, or by calling `type`: only
+/// such can be made again.
+pub fn is_python_class(class: Obj) -> bool {
+    instance::is_python_made(class.ptr().cast())
+}
+
+fn text_is(text: Obj, expected: &[u8]) -> bool {
+    fast::is_str(text.ty()) && fast::text::utf8(text, &mut Vec::new()) == expected
+}
+
+impl Walker {
+    /// A function: by name if its name leads to it, else by value.
+    pub fn save_function(&mut self, obj: Obj) -> Flow {
+        if !self.by_value.on {
+            return self.save_global_once(obj, None);
+        }
+        if self.write_if_met(obj)? {
+            return WRITTEN;
+        }
+        match self.importable(obj)? {
+            Some(resolved) => self.write_global(obj, resolved),
+            None => self.save_function_by_value(obj),
+        }
+    }
+
+    /// A class made in Python that is not in the memo: by name or by value.
+    pub fn save_python_class(&mut self, class: Obj) -> Flow {
+        match self.importable(class)? {
+            Some(resolved) => self.write_global(class, resolved),
+            None => self.save_class_by_value(class),
+        }
+    }
+
+    /// Whether a class goes by value, if that can be told without running code.
+    pub fn is_class_by_value(&mut self, class: Obj) -> bool {
+        self.by_value.on
+            && is_python_class(class)
+            && matches!(self.importable_pure(class), Ok(Some(None)))
+    }
+
+    /// The first instance of a class by value: the class first.
+    #[cold]
+    pub fn save_class_and_instance(&mut self, obj: Obj, plan: u32) -> Flow {
+        let mut script = script::Plan::default();
+        script.save(obj.ty_obj(), Label::Text(".__class__"));
+        script.push(Step::Instance { obj: obj.own(), plan });
+        self.play(obj, script)?;
+        crate::walk::PUSHED
+    }
+
+    /// Whether a class may go by value: the answer may need code to be run.
+    fn may_go_by_value(&mut self, class: Obj) -> bool {
+        is_python_class(class) && !matches!(self.importable_pure(class), Ok(Some(Some(_))))
+    }
+
+    /// A marker object by its name in the module of its class.
+    pub fn save_marker(&mut self, obj: Obj, plan: u32) -> Flow {
+        if self.write_if_met(obj)? {
+            return WRITTEN;
+        }
+        let module = self.types.plans[plan as usize].module.clone();
+        let found = module.and_then(|module| named_in(module, obj));
+        match found {
+            Some(resolved) => self.write_global(obj, resolved),
+            None => self.save_instance(obj, plan),
+        }
+    }
+
+    /// Objects that only by-value dumps can write; `None` for all others.
+    pub fn save_part(&mut self, obj: Obj) -> Option<Flow> {
+        let ty = obj.ty();
+        if fast::function::is_code(obj) {
+            let depth = self.frames.len();
+            return Some(self.save_code(obj).map(|()| self.frames.len() > depth));
+        }
+        if fast::function::is_cell(obj) {
+            return Some(self.save_cell(obj));
+        }
+        if fast::is_module(ty) {
+            return Some(self.save_module(obj));
+        }
+        self.save_descriptor(obj)
+    }
+
+    /// The long tail: types for which the package has a reducer of its own
+    /// (`ferropickle.reducers`). `Ok(Err(pushed))`: written already.
+    pub fn ask_by_value(&mut self, obj: Obj) -> Result<Result<Option<Own>, bool>, Stop> {
+        if let Some(pushed) = self.save_variable(obj)? {
+            return Ok(Err(pushed));
+        }
+        let number = self.types.plan(obj.ty()) as usize;
+        if self.types.plans[number].reducer.is_none() {
+            let found = match types::import_attribute(c"ferropickle.reducers", c"find") {
+                Ok(find) => find.call(&[obj.ty_obj()])?,
+                Err(raised) => {
+                    raised.discard();
+                    function::none().own()
+                }
+            };
+            // The search may have run code that made other plans.
+            let number = self.types.plan(obj.ty()) as usize;
+            self.types.plans[number].reducer = Some(found);
+        }
+        let number = self.types.plan(obj.ty()) as usize;
+        let Some(reducer) = self.types.plans[number].reducer.clone() else { return Ok(Ok(None)) };
+        if reducer.is_none() {
+            return Ok(Ok(None));
+        }
+        let policy = self.by_value.choices.policy.clone();
+        let policy_obj = policy.as_ref().map_or_else(function::none, |policy| {
+            // SAFETY: a live object, held by the clone.
+            unsafe { Obj::new(policy.as_ptr()) }
+        });
+        let value = reducer.call(&[obj, policy_obj])?;
+        drop(policy);
+        // SAFETY: reads the address of a singleton.
+        if value.ptr() == unsafe { pyo3::ffi::Py_NotImplemented() } {
+            return Ok(Ok(None));
+        }
+        if self.by_value.choices.require_stock {
+            self.refuse_library_form(obj, reducer.obj())?;
+        }
+        Ok(Ok(Some(value)))
+    }
+
+    fn refuse_library_form(&self, obj: Obj, reducer: Obj) -> Result<(), Raised> {
+        let name = fast::intern(c"needs_library")?;
+        let needs = reducer.getattr_opt(name.obj())?;
+        if needs.is_some_and(|needs| fast::is_true(needs.obj())) {
+            let text = format!(
+                "cannot pickle '{}' object in the form that plain pickle loads (require_stock)",
+                crate::error::type_name(obj)
+            );
+            return Err(Raised::pickling(&text));
+        }
+        Ok(())
+    }
+
+    /// The way by name, or `None`: by value.
+    fn importable(&mut self, obj: Obj) -> Result<Option<Resolved>, Stop> {
+        if let Some(known) = self.importable_pure(obj)? {
+            return Ok(known);
+        }
+        self.leave_pure()?;
+        let names = types::get();
+        let Some(qualname) = obj.getattr_opt(names.qualname.obj())? else { return Ok(None) };
+        let path = global::split(&crate::error::display(qualname.obj()));
+        let module_name = global::which_module(obj, &path)?;
+        if self.goes_by_value(module_name.obj())? {
+            return Ok(None);
+        }
+        let Some(module) = types::loaded_module(module_name.obj()).map(Obj::own) else {
+            return Ok(None);
+        };
+        match global::deep_attribute(module.obj(), &path) {
+            Ok(Some((found, parent))) if found.obj() == obj => {
+                let parent = (parent.obj() != module.obj()).then_some(parent);
+                Ok(Some(Resolved { module: module_name, qualname, parent }))
+            }
+            Ok(_) => Ok(None),
+            Err(raised) => {
+                raised.discard();
+                Ok(None)
+            }
+        }
+    }
+
+    /// As [`Walker::importable`] with no code run; the outer `None` means that
+    /// it cannot be told.
+    fn importable_pure(&mut self, obj: Obj) -> Result<Option<Option<Resolved>>, Raised> {
+        let names = types::get();
+        if obj.is_class() && !instance::is_plain_class(obj) {
+            // The metaclass may answer for the class; its dict does not lie.
+            let dict = instance::class_dict(obj.ptr().cast())?;
+            let module = fast::dict_get(dict.obj(), names.module.obj());
+            let by_value = match module.filter(|module| fast::is_str(module.ty())) {
+                Some(module) => self.by_value.takes_module(module) == Some(true),
+                None => false,
+            };
+            return Ok(by_value.then_some(None));
+        }
+        let (module, qualname) = if fast::is_function(obj.ty()) {
+            let fields = fast::function::fields(obj);
+            (fields.module.map(Obj::own), fields.qualname.own())
+        } else {
+            (obj.getattr_opt(names.module.obj())?, obj.getattr(names.qualname.obj())?)
+        };
+        let Some(module) = module.filter(|module| fast::is_str(module.ty())) else {
+            return Ok(None);
+        };
+        if !fast::is_str(qualname.ty()) {
+            return Ok(None);
+        }
+        match self.by_value.takes_module(module.obj()) {
+            Some(true) => return Ok(Some(None)),
+            Some(false) => {}
+            None => return Ok(None),
+        }
+        let Some(loaded) = types::loaded_module(module.obj()) else { return Ok(Some(None)) };
+        if let Some(found) = global::resolved_without_code(obj, module.clone(), qualname.clone()) {
+            return Ok(Some(Some(found)));
+        }
+        // No name leads there, unless the module or a class on the way answers
+        // by code of its own.
+        let mut scratch = Vec::new();
+        let text = fast::text::utf8(qualname.obj(), &mut scratch);
+        if text.contains(&b'<') {
+            return Ok(Some(None));
+        }
+        let first = text.split(|c| *c == b'.').next().unwrap_or(text);
+        let plain_module = fast::is_module(loaded.ty());
+        if plain_module && let Ok(first) = core::str::from_utf8(first) {
+            let first = fast::new_str(first)?;
+            let dict = function::module_dict(loaded);
+            if let Some(dict) = dict
+                && fast::dict_get(dict, first.obj()).is_none()
+                && fast::dict_get(dict, names.getattr_hook.obj()).is_none()
+            {
+                return Ok(Some(None));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As `takes_module`, the policy's predicates asked. Outside the pure state.
+    fn goes_by_value(&mut self, module: Obj) -> Result<bool, Raised> {
+        if let Some(known) = self.by_value.takes_module(module) {
+            return Ok(known);
+        }
+        let Some(rules) = self.by_value.choices.rules.clone() else { return Ok(false) };
+        let verdict = rules.ask(module)?;
+        self.by_value.note_verdict(module, verdict);
+        Ok(verdict)
+    }
+
+    /// Puts a step before the next one of a script that is being played.
+    fn come_back(&mut self, script: usize, step: Step) {
+        let running = &mut self.by_value.scripts[script];
+        running.come_back(&mut self.by_value.steps, step);
+    }
+}
+
+/// What makes a built-in class reachable that has no name in `builtins`: its
+/// name in `types`.
+pub fn types_alias(class: Obj) -> Option<Resolved> {
+    named_in(fast::new_str("types").ok()?, class)
+}
+
+/// The first name that an object has in a module.
+fn named_in(module: Own, obj: Obj) -> Option<Resolved> {
+    let dict = function::module_dict(types::loaded_module(module.obj())?)?;
+    let mut position = 0;
+    while let Some((name, value)) = fast::dict_next(dict, &mut position) {
+        if value == obj && fast::is_str(name.ty()) {
+            return Some(Resolved { module, qualname: name.own(), parent: None });
+        }
+    }
+    None
+}

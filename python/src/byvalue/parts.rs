@@ -1,0 +1,120 @@
+//! What classes are made of besides functions: properties, static and class
+//! methods; and methods bound to an object.
+//!
+//! Each is a reduce value that is made without running code.
+
+use crate::error::Raised;
+use crate::fast::{self, Obj, Own, function, instance};
+use crate::walk::{Flow, PUSHED, WRITTEN, Walker};
+use pyo3::ffi;
+
+enum Part {
+    Property,
+    StaticMethod,
+    ClassMethod,
+    Method,
+    Proxy,
+}
+
+fn part_of(obj: Obj) -> Option<Part> {
+    let ty = obj.ty();
+    if ty == &raw mut ffi::PyProperty_Type {
+        Some(Part::Property)
+    } else if ty == &raw mut ffi::PyStaticMethod_Type {
+        Some(Part::StaticMethod)
+    } else if ty == &raw mut ffi::PyClassMethod_Type {
+        Some(Part::ClassMethod)
+    } else if function::is_method(obj) {
+        Some(Part::Method)
+    } else if ty == &raw mut ffi::PyDictProxy_Type {
+        Some(Part::Proxy)
+    } else {
+        None
+    }
+}
+
+impl Walker {
+    /// `None` for what is not of these kinds, and for methods that the name of
+    /// their function leads to: they say so themselves.
+    pub(super) fn save_descriptor(&mut self, obj: Obj) -> Option<Flow> {
+        let value = match part_of(obj)? {
+            Part::Property => property(obj),
+            Part::StaticMethod | Part::ClassMethod => wrapper(obj),
+            Part::Proxy => proxy(obj),
+            Part::Method => bound_method(obj).transpose()?,
+        };
+        Some(match value {
+            Ok(value) => self.save_made_by(obj, value),
+            Err(raised) => Err(raised.into()),
+        })
+    }
+
+    fn save_made_by(&mut self, obj: Obj, value: Own) -> Flow {
+        if self.write_if_met(obj)? {
+            return WRITTEN;
+        }
+        self.begin_reduce(value, Some(obj))?;
+        PUSHED
+    }
+}
+
+/// `property(fget, fset, fdel, doc)`.
+fn property(obj: Obj) -> Result<Own, Raised> {
+    let get = |name: &core::ffi::CStr| obj.getattr(fast::intern(name)?.obj());
+    let (fget, fset, fdel) = (get(c"fget")?, get(c"fset")?, get(c"fdel")?);
+    // The getter's own docstring is found again by `property` itself; told
+    // apart by `__doc__` being the same object.
+    let mut parts = vec![fget.obj(), fset.obj(), fdel.obj()];
+    let doc = get(c"__doc__")?;
+    let inherited = fast::is_function(fget.ty())
+        && function::fields(fget.obj()).doc.is_some_and(|own| own == doc.obj());
+    if !doc.is_none() && !inherited {
+        parts.push(doc.obj());
+    }
+    let args = fast::new_tuple(&parts)?;
+    fast::new_tuple(&[obj.ty_obj(), args.obj()])
+}
+
+/// `staticmethod(function)` or `classmethod(function)`. Attributes copied from
+/// the function come again by themselves.
+fn wrapper(obj: Obj) -> Result<Own, Raised> {
+    let inner = obj.getattr(fast::intern(c"__func__")?.obj())?;
+    let args = fast::new_tuple(&[inner.obj()])?;
+    fast::new_tuple(&[obj.ty_obj(), args.obj()])
+}
+
+/// `types.MappingProxyType(mapping)`: linked to the mapping, which goes along.
+fn proxy(obj: Obj) -> Result<Own, Raised> {
+    let mapping = instance::proxied(obj);
+    let args = fast::new_tuple(&[mapping])?;
+    fast::new_tuple(&[obj.ty_obj(), args.obj()])
+}
+
+/// `types.MethodType(function, self)`, where the name of the function does not
+/// lead from the object to the method; else `None`.
+fn bound_method(obj: Obj) -> Result<Option<Own>, Raised> {
+    let Some((inner, this)) = function::method_parts(obj) else { return Ok(None) };
+    if fast::is_function(inner.ty()) {
+        let fields = function::fields(inner);
+        let by_name = if this.is_class() {
+            let name = fast::text::interned(fields.name.own());
+            fast::type_lookup(this.ptr().cast(), name.obj()).is_some_and(|found| {
+                found.ty() == &raw mut ffi::PyClassMethod_Type
+                    && wrapped(found).is_some_and(|wrapped| wrapped.obj() == inner)
+            })
+        } else {
+            fast::type_lookup(this.ty(), fast::text::interned(fields.name.own()).obj())
+                == Some(inner)
+        };
+        if by_name {
+            return Ok(None);
+        }
+    }
+    let args = fast::new_tuple(&[inner, this])?;
+    fast::new_tuple(&[obj.ty_obj(), args.obj()]).map(Some)
+}
+
+fn wrapped(method: Obj) -> Option<Own> {
+    let name = fast::intern(c"__func__").ok()?;
+    method.getattr(name.obj()).ok()
+}

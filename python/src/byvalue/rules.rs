@@ -1,0 +1,139 @@
+//! What a policy says of modules and types: `by_value` and `reducers`.
+
+use crate::error::display;
+use crate::fast::{self, Obj, Own};
+use crate::types;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+/// The choices of a policy that need Python objects.
+pub struct Rules {
+    /// Names of modules; submodules are meant too.
+    modules: Vec<String>,
+    /// Called with a module.
+    predicates: Vec<Py<PyAny>>,
+    /// The user's own tree.
+    project: bool,
+    /// From types to reducers.
+    pub reducers: Option<Py<PyAny>>,
+}
+
+/// What is known of a module without running code.
+pub enum Verdict {
+    Known(bool),
+    /// Predicates have to be asked.
+    Ask,
+}
+
+impl Rules {
+    /// Reads the arguments of `Policy`; `None` if they say nothing.
+    pub fn of(
+        by_value: Option<&Bound<'_, PyAny>>,
+        reducers: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Rules>> {
+        let mut rules = Rules {
+            modules: Vec::new(),
+            predicates: Vec::new(),
+            project: false,
+            reducers: reducers.map(|given| given.clone().unbind()),
+        };
+        if let Some(given) = by_value {
+            let is_sequence = given.is_instance_of::<pyo3::types::PyTuple>()
+                || given.is_instance_of::<pyo3::types::PyList>()
+                || given.is_instance_of::<pyo3::types::PySet>()
+                || given.is_instance_of::<pyo3::types::PyFrozenSet>();
+            if is_sequence {
+                for one in given.try_iter()? {
+                    rules.add(&one?)?;
+                }
+            } else {
+                rules.add(given)?;
+            }
+        }
+        let says_nothing = rules.modules.is_empty()
+            && rules.predicates.is_empty()
+            && !rules.project
+            && rules.reducers.is_none();
+        Ok((!says_nothing).then_some(rules))
+    }
+
+    fn add(&mut self, given: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Ok(text) = given.cast::<pyo3::types::PyString>() {
+            match text.to_str()? {
+                "project" => self.project = true,
+                name => self.modules.push(name.to_owned()),
+            }
+        } else if given.is_instance_of::<pyo3::types::PyModule>() {
+            self.modules.push(given.getattr("__name__")?.extract()?);
+        } else if given.is_callable() {
+            self.predicates.push(given.clone().unbind());
+        } else {
+            let name = given.get_type().name()?;
+            let text = format!(
+                "by_value must be a module, the name of one, a predicate, 'project', or a sequence of these, not {name}"
+            );
+            return Err(PyTypeError::new_err(text));
+        }
+        Ok(())
+    }
+
+    /// Whether functions and classes of a module go by value.
+    pub fn judge(&self, name: Obj) -> Verdict {
+        let text = display(name);
+        let listed = self.modules.iter().any(|module| {
+            text.strip_prefix(module.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        });
+        if listed || self.project && is_of_project(name) {
+            return Verdict::Known(true);
+        }
+        if self.predicates.is_empty() { Verdict::Known(false) } else { Verdict::Ask }
+    }
+
+    /// Asks the predicates. Runs Python code.
+    pub fn ask(&self, name: Obj) -> Result<bool, crate::error::Raised> {
+        let Some(module) = types::loaded_module(name) else { return Ok(false) };
+        let module = module.own();
+        for predicate in &self.predicates {
+            // SAFETY: a live object, held by the policy.
+            let predicate = unsafe { Obj::new(predicate.as_ptr()) };
+            let said = predicate.call(&[module.obj()])?;
+            // SAFETY: a live object; -1 with an error set.
+            match unsafe { pyo3::ffi::PyObject_IsTrue(said.ptr()) } {
+                0 => {}
+                1 => return Ok(true),
+                _ => return Err(crate::error::Raised::set()),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The reducer that the policy has for a type.
+    pub fn reducer(&self, ty: Obj) -> Result<Option<Own>, crate::error::Raised> {
+        let Some(reducers) = &self.reducers else { return Ok(None) };
+        // SAFETY: a live object, held by the policy.
+        let reducers = unsafe { Obj::new(reducers.as_ptr()) };
+        crate::walk::reduce::lookup_mapping(reducers.own(), ty)
+    }
+}
+
+/// Whether a module is of the user's own tree: it has a file, which is neither
+/// the standard library's nor installed.
+fn is_of_project(name: Obj) -> bool {
+    let file_of = |module: Obj| -> Option<String> {
+        let dict = super::function::module_dict(module)?;
+        let file = fast::dict_get(dict, fast::intern(c"__file__").ok()?.obj())?;
+        fast::is_str(file.ty()).then(|| display(file))
+    };
+    let Some(file) = types::loaded_module(name).and_then(file_of) else { return false };
+    let installed = ["site-packages", "dist-packages"];
+    if file.split(['/', '\\']).any(|part| installed.contains(&part)) {
+        return false;
+    }
+    let stdlib = fast::intern(c"os")
+        .ok()
+        .and_then(|os| types::loaded_module(os.obj()))
+        .and_then(file_of)
+        .and_then(|os| os.rfind(['/', '\\']).map(|end| os[..=end].to_owned()));
+    stdlib.is_none_or(|stdlib| !file.starts_with(&stdlib))
+}
