@@ -40,6 +40,7 @@ table! {
         slots = c"__slots__";
         class = c"__class__";
         new = c"__new__";
+        init = c"__init__";
         name = c"__name__";
         qualname = c"__qualname__";
         module = c"__module__";

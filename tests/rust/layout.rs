@@ -37,6 +37,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/byvalue/function.rs", "dicts of modules"),
     ("python/src/byvalue/identity.rs", "the registries in `copyreg`"),
     ("python/src/byvalue/mod.rs", "a policy and a singleton as objects"),
+    ("python/src/byvalue/parts.rs", "the type of a descriptor, as an object"),
     ("python/src/byvalue/rules.rs", "predicates of a policy called"),
     ("python/src/byvalue/typing.rs", "classes called with keywords"),
     ("python/src/walk/global.rs", "names looked up in modules without running code"),

@@ -27,6 +27,9 @@ pub struct Known {
 // Its strings are borrowed from the code object, and not dropped.
 impl function::CodeExtra for Known {}
 
+/// From this size on the encoder writes a text outside of frames, which only
+/// the encoder of the stream itself can do.
+const LARGE: usize = ferropickle_core::limits::FRAME_TARGET_BYTES;
 /// How deep constants may nest to be encoded by themselves.
 const DEEPEST: usize = 60;
 
@@ -195,9 +198,12 @@ fn encode_constant(blob: &mut Blob, value: Obj, depth: usize) -> Result<bool, Ra
         blob.float(fast::float_value(value));
         true
     } else if fast::is_str(ty) {
-        blob.str(fast::text::utf8(value, &mut Vec::new())).is_ok()
+        let mut scratch = Vec::new();
+        let text = fast::text::utf8(value, &mut scratch);
+        text.len() < LARGE && blob.str(text).is_ok()
     } else if fast::is_bytes(ty) {
-        blob.bytes(fast::bytes_data(value)).is_ok()
+        let data = fast::bytes_data(value);
+        data.len() < LARGE && blob.bytes(data).is_ok()
     } else if fast::is_tuple(ty) {
         return encode_tuple(blob, value, depth);
     } else if fast::is_frozenset(ty) {

@@ -5,7 +5,7 @@
 //! for each module in a dump, filled with what is used, when it is used.
 
 use super::code;
-use super::named::{CELL_TYPE, FUNCTION_TYPE, IMPORT_MODULE, MODULE_TYPE};
+use super::named::{BUILTINS, CELL_TYPE, FUNCTION_TYPE, IMPORT_MODULE, MODULE_TYPE};
 use super::script::{Label, Plan, Step};
 use super::text_is;
 use crate::error::Raised;
@@ -79,14 +79,24 @@ impl Walker {
         };
         if !cells.is_empty() {
             plan.save(none(), Label::None).op(Op::Mark);
-            for (i, cell) in cells.iter().enumerate() {
-                plan.save(*cell, free(i));
+            for cell in &cells {
+                plan.push(Step::Cell(cell.own()));
             }
             plan.op(Op::Tuple);
         }
         plan.op(Op::Tuple).op(Op::Reduce).push(Step::Made(obj.own()));
+        // What they hold may lead back to the function.
+        for (i, cell) in cells.iter().enumerate() {
+            if self.memo.get(cell.addr()).is_none()
+                && let Some(value) = function::cell_contents(*cell)
+                && !is_leaf(value.obj())
+            {
+                plan.save(*cell, Label::None);
+                plan_contents(&mut plan, value, free(i));
+                plan.op(Op::Pop);
+            }
+        }
         self.plan_attributes(&mut plan, obj, &fields)?;
-        // Cells are filled by whoever meets them first; see `save_cell`.
         let known = code::known(fields.code)?;
         let mut begun = false;
         let mut values: Vec<Own> = Vec::new();
@@ -285,41 +295,38 @@ impl Walker {
         Ok(())
     }
 
-    /// A cell: with its value if that leads nowhere, else made empty and filled
-    /// once it has its memo entry.
-    pub(super) fn save_cell(&mut self, cell: Obj) -> Flow {
+    /// A cell of a function: with its value if that leads nowhere, else empty,
+    /// for the function to fill.
+    pub(super) fn save_function_cell(&mut self, cell: Obj) -> Result<(), Stop> {
         if self.write_if_met(cell)? {
-            return WRITTEN;
+            return Ok(());
         }
-        let contents = function::cell_contents(cell);
         self.save_named(&CELL_TYPE)?;
-        match contents {
+        match function::cell_contents(cell) {
             Some(value) if is_leaf(value.obj()) => {
                 let value = self.pin(value);
                 self.save(value)?;
                 self.enc.op(Op::Tuple1);
-                self.enc.op(Op::Reduce);
-                self.memoize_kept(cell);
-                WRITTEN
             }
-            None => {
-                self.enc.op(Op::EmptyTuple);
-                self.enc.op(Op::Reduce);
-                self.memoize_kept(cell);
-                WRITTEN
-            }
-            Some(value) => {
-                self.enc.op(Op::EmptyTuple);
-                self.enc.op(Op::Reduce);
-                let mut plan = Plan::default();
-                plan.push(Step::Made(cell.own()));
-                plan.save(none(), Label::None).op(Op::EmptyDict).text("cell_contents");
-                plan.push(Step::Save(value, Label::None));
-                plan.op(Op::Setitem).op(Op::Tuple2).op(Op::Build);
-                self.play(cell, plan)?;
-                PUSHED
-            }
+            _ => self.enc.op(Op::EmptyTuple),
         }
+        self.enc.op(Op::Reduce);
+        self.memoize_kept(cell);
+        Ok(())
+    }
+
+    /// A cell by itself: made empty, and filled once it has its memo entry.
+    pub(super) fn save_cell(&mut self, cell: Obj) -> Flow {
+        if self.write_if_met(cell)? {
+            return WRITTEN;
+        }
+        let mut plan = Plan::default();
+        plan.named(&CELL_TYPE).op(Op::EmptyTuple).op(Op::Reduce).push(Step::Made(cell.own()));
+        if let Some(value) = function::cell_contents(cell) {
+            plan_contents(&mut plan, value, Label::None);
+        }
+        self.play(cell, plan)?;
+        PUSHED
     }
 
     fn memoize_kept(&mut self, obj: Obj) {
@@ -353,7 +360,11 @@ impl Walker {
         plan.op(Op::EmptyDict).set_items(|plan| {
             let mut position = 0;
             while let Some((key, value)) = fast::dict_next(dict, &mut position) {
-                let skipped = [&names.builtins, &names.loader, &names.spec, &names.name];
+                if same_text(names.builtins.obj(), key) {
+                    plan.push(Step::Key(key.own())).named(&BUILTINS);
+                    continue;
+                }
+                let skipped = [&names.loader, &names.spec, &names.name];
                 if !fast::is_str(key.ty()) || skipped.iter().any(|skip| same_text(skip.obj(), key))
                 {
                     continue;
@@ -391,6 +402,12 @@ impl Walker {
         super::scan::make_ready()?;
         Ok(())
     }
+}
+
+/// Fills the cell on top of the stack: the half of BUILD that sets attributes.
+fn plan_contents(plan: &mut Plan, value: Own, label: Label) {
+    plan.save(none(), Label::None).op(Op::EmptyDict).text("cell_contents");
+    plan.push(Step::Save(value, label)).op(Op::Setitem).op(Op::Tuple2).op(Op::Build);
 }
 
 pub(super) fn none() -> Obj {

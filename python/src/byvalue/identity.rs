@@ -18,6 +18,8 @@ use xxhash_rust::xxh3::Xxh3;
 const DEEPEST: u32 = 40;
 /// Under this name a class keeps its id in the registry of ids.
 const IDS: &str = "__ferropickle_class_ids__";
+const WEAK_KEYS: &str = "WeakKeyDictionary";
+const WEAK_VALUES: &str = "WeakValueDictionary";
 
 /// The class's id; it stays the same while the class lives.
 pub fn id_of(class: Obj) -> Result<String, Raised> {
@@ -38,17 +40,20 @@ fn kept_id(
     obj: Obj,
     hash: impl FnOnce(&mut Hasher) -> Result<(), Raised>,
 ) -> Result<String, Raised> {
-    let ids = registry(IDS, "WeakKeyDictionary")?;
+    let ids = registry(IDS, WEAK_KEYS)?;
     if let Some(known) = call_method(ids.obj(), c"get", &[obj])?
         && fast::is_str(known.ty())
     {
         return Ok(display(known.obj()));
     }
+    if let Some(id) = received_id(ids.obj(), obj)? {
+        return Ok(id);
+    }
     let mut hasher = Hasher::default();
     hash(&mut hasher)?;
     let name = obj.getattr(types::get().name.obj())?;
     let plain = format!("{}:{:032x}", display(name.obj()), hasher.xxh.digest128());
-    let classes = registry(REGISTRY, "WeakValueDictionary")?;
+    let classes = registry(REGISTRY, WEAK_VALUES)?;
     let mut id = plain.clone();
     let mut number = 1;
     loop {
@@ -61,6 +66,31 @@ fn kept_id(
         number += 1;
         id = format!("{plain}#{number}");
     }
+}
+
+/// The id of an object that came with one in a stream: plain pickle enters it
+/// into the registry of classes alone.
+fn received_id(ids: Obj, obj: Obj) -> Result<Option<String>, Raised> {
+    let classes = registry(REGISTRY, WEAK_VALUES)?;
+    // SAFETY: live objects with a length; -1 with an error set.
+    let (known, all) =
+        unsafe { (ffi::PyObject_Size(ids.ptr()), ffi::PyObject_Size(classes.ptr())) };
+    if known >= all {
+        return Ok(None);
+    }
+    let Some(items) = call_method(classes.obj(), c"items", &[])? else { return Ok(None) };
+    let items = fast::iter(items.obj())?;
+    let mut found = None;
+    while let Some(item) = fast::iter_next(items.obj())? {
+        let (id, class) = (fast::tuple_get(item.obj(), 0), fast::tuple_get(item.obj(), 1));
+        if fast::is_str(id.ty()) {
+            call_method(ids, c"setdefault", &[class, id])?;
+            if class == obj {
+                found = Some(display(id));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn call_method(obj: Obj, name: &core::ffi::CStr, args: &[Obj]) -> Result<Option<Own>, Raised> {
@@ -270,18 +300,36 @@ impl Hasher {
         Ok(())
     }
 
-    /// Descriptors by what is in them; other objects by their class alone.
+    /// Descriptors by what is in them, plain instances by their attributes,
+    /// type hints by their text. Of others nothing is known: no two are alike.
     fn other(&mut self, value: Obj, depth: u32) -> Result<(), Raised> {
         let ty = value.ty();
         self.tag("object");
         self.named(value.ty_obj())?;
+        if !self.enter(value) {
+            return Ok(());
+        }
         let parts: &[&core::ffi::CStr] = if ty == &raw mut ffi::PyProperty_Type {
             &[c"fget", c"fset", c"fdel"]
         } else if ty == &raw mut ffi::PyStaticMethod_Type || ty == &raw mut ffi::PyClassMethod_Type
         {
             &[c"__func__"]
+        } else if ty == &raw mut ffi::PyMemberDescr_Type || ty == &raw mut ffi::PyGetSetDescr_Type {
+            &[c"__name__"]
+        } else if fast::is_set(ty) || fast::is_frozenset(ty) {
+            return self.set(value, depth);
+        } else if of_typing(value.ty_obj()) {
+            self.tag(&crate::error::repr(value));
+            return Ok(());
+        } else if instance::is_python_made(ty)
+            && instance::reads_plainly(ty)
+            && instance::has_dict(ty)
+        {
+            let dict = instance::dict(value)?;
+            return self.mapping(dict.obj(), depth + 1);
         } else {
-            &[]
+            self.tag(&unique());
+            return Ok(());
         };
         for part in parts {
             let found = value.getattr(fast::intern(part)?.obj())?;
@@ -289,4 +337,31 @@ impl Hasher {
         }
         Ok(())
     }
+
+    /// A set, whatever its order.
+    fn set(&mut self, set: Obj, depth: u32) -> Result<(), Raised> {
+        let mut sum: u128 = 0;
+        let mut position = 0;
+        while let Some(item) = fast::set_next(set, &mut position) {
+            let mut one = Hasher::default();
+            one.value(item, depth + 1)?;
+            sum = sum.wrapping_add(one.xxh.digest128());
+        }
+        self.xxh.update(&sum.to_le_bytes());
+        Ok(())
+    }
+}
+
+fn of_typing(class: Obj) -> bool {
+    matches!(class.getattr_opt(types::get().module.obj()), Ok(Some(module))
+        if ["typing", "types", "typing_extensions"].iter().any(|m| super::text_is(module.obj(), m.as_bytes())))
+}
+
+/// A text that no other object of any process has.
+fn unique() -> String {
+    use core::sync::atomic::{AtomicU64, Ordering};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let nanos = now.map_or(0, |since| since.as_nanos());
+    format!("{}:{nanos}:{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }

@@ -64,6 +64,7 @@ named! {
     DICT_TYPE = 21: "builtins"."dict";
     GETATTR = 22: "builtins"."getattr";
     VARS = 23: "builtins"."vars";
+    BUILTINS = 24: "builtins"."__dict__";
 }
 
 impl Walker {

@@ -4,7 +4,8 @@
 //! Each is a reduce value that is made without running code.
 
 use crate::error::Raised;
-use crate::fast::{self, Obj, Own, function, instance};
+use crate::fast::{self, Obj, Own, TypePtr, function, instance};
+use crate::types;
 use crate::walk::{Flow, PUSHED, WRITTEN, Walker};
 use pyo3::ffi;
 
@@ -17,7 +18,7 @@ enum Part {
 }
 
 fn part_of(obj: Obj) -> Option<Part> {
-    let ty = obj.ty();
+    let ty = plain_kind(obj.ty())?;
     if ty == &raw mut ffi::PyProperty_Type {
         Some(Part::Property)
     } else if ty == &raw mut ffi::PyStaticMethod_Type {
@@ -31,6 +32,35 @@ fn part_of(obj: Obj) -> Option<Part> {
     } else {
         None
     }
+}
+
+/// The built-in kind that a class of descriptors is, or differs from in ways
+/// that its call brings back.
+fn plain_kind(ty: TypePtr) -> Option<TypePtr> {
+    if !instance::is_python_made(ty) {
+        return Some(ty);
+    }
+    let base: TypePtr = instance::base(ty)?.ptr().cast();
+    let kinds = [
+        &raw mut ffi::PyProperty_Type,
+        &raw mut ffi::PyStaticMethod_Type,
+        &raw mut ffi::PyClassMethod_Type,
+    ];
+    if !kinds.contains(&base) {
+        return None;
+    }
+    let names = types::get();
+    let same =
+        |name: &Own| fast::type_lookup(ty, name.obj()) == fast::type_lookup(base, name.obj());
+    let of_abc = matches!(ty_object(ty).getattr_opt(names.module.obj()), Ok(Some(module))
+        if super::text_is(module.obj(), b"abc"));
+    let called_alike = of_abc || same(&names.init) && same(&names.new);
+    (called_alike && same(&names.reduce_ex) && same(&names.reduce)).then_some(base)
+}
+
+fn ty_object(ty: TypePtr) -> Obj {
+    // SAFETY: the type of a live object.
+    unsafe { Obj::new(ty.cast()) }
 }
 
 impl Walker {

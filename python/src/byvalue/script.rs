@@ -21,6 +21,8 @@ pub enum Step {
     Text(&'static str),
     /// A code object.
     Code(Own),
+    /// A cell of the function that the script is about.
+    Cell(Own),
     /// The memo entry of the object that the script is about, now on top of the
     /// unpickler's stack.
     Made(Own),
@@ -173,6 +175,10 @@ impl Walker {
                 self.by_value.scripts[at].label = Label::Text(".__code__");
                 let held = self.pin(code);
                 self.save_code(held)?;
+            }
+            Step::Cell(cell) => {
+                let held = self.pin(cell);
+                self.save_function_cell(held)?;
             }
             Step::Made(obj) => {
                 let index = self.enter_made(obj);

@@ -98,6 +98,13 @@ def make_recursive():
     return inner
 
 
+def make_returns_itself():
+    def inner():
+        return inner
+
+    return inner
+
+
 def make_empty_cell():
     def inner():
         return later
@@ -323,6 +330,14 @@ class Abstract(abc.ABC):
     def prop(self): ...
 
 
+class AbstractKinds(abc.ABC):
+    @abc.abstractclassmethod
+    def klass(cls): ...
+
+    @abc.abstractproperty
+    def prop(self): ...
+
+
 class Concrete(Abstract):
     prop = 1
 
@@ -516,6 +531,8 @@ CASES = {
     "nested class": (nested, "x()"),
     "nonlocal": (make_counter(), "(x[1](), x[0](), x[0](), x[1]())[1:]"),
     "recursive closure": (make_recursive(), "x(4)"),
+    "closure over itself": (make_returns_itself(), "x() is x"),
+    "large constant": (eval("lambda: '" + "x" * 70_000 + "'"), "len(x())"),
     "empty cell": (make_empty_cell(), "len(x.__closure__)"),
     "generator function": (generator, "list(x(3))"),
     "coroutine function": (coroutine, f"{run}(x(2))"),
@@ -563,6 +580,7 @@ CASES = {
     ),
     "set_name": (HasNamed, "x.field"),
     "abstract": (Abstract, "(sorted(x.__abstractmethods__), x.__subclasses__()[:0])"),
+    "abstract kinds": (AbstractKinds, "sorted(x.__abstractmethods__)"),
     "concrete": (Concrete, "(x().method(), isinstance(x(), x.__mro__[1]))"),
     "registered with an ABC": ((Abstract, Virtual), "issubclass(x[1], x[0])"),
     "enum": (

@@ -1,0 +1,105 @@
+"""Which class comes back: `Policy(identity=)`."""
+
+import pickle
+import typing
+
+import pytest
+
+import ferropickle as fp
+from helpers.subprocs import run_python
+
+
+def make(value=1):
+    class Local:
+        attribute = value
+
+        def method(self):
+            return self.attribute
+
+    return Local
+
+
+@pytest.mark.parametrize("loads", [fp.loads, pickle.loads])
+def test_the_senders_own_class_comes_back(loads):
+    cls = make()
+    assert loads(fp.dumps(cls)) is cls
+    assert type(loads(fp.dumps(cls()))) is cls
+
+
+def test_first_leaves_the_receivers_class_as_it_is():
+    cls = make()
+    data = fp.dumps(cls)
+    cls.attribute = 99
+    assert fp.loads(data) is cls
+    assert cls.attribute == 99
+
+
+def test_refresh_sets_the_attributes_again():
+    cls = make()
+    data = fp.dumps(cls, policy=fp.Policy(identity="refresh"))
+    cls.attribute = 99
+    assert fp.loads(data) is cls
+    assert cls.attribute == 1
+
+
+def test_new_makes_another():
+    cls = make()
+    back = fp.loads(fp.dumps(cls, policy=fp.Policy(identity="new")))
+    assert back is not cls
+    assert back().method() == 1
+
+
+def test_two_classes_alike_stay_two():
+    first, second = make(), make()
+    back = fp.loads(fp.dumps([first, second, first]))
+    assert back == [first, second, first]
+    assert first is not second
+
+
+@pytest.mark.parametrize("values", [(1, 2), ([1], [2]), (typing.List[int], typing.List[str])])  # noqa: UP006
+def test_what_differs_has_another_id(values):
+    """Not even if the first class is gone: its id may still be known elsewhere."""
+    ids = set()
+    for value in values:
+        cls = make(value)
+        data = fp.dumps(cls)
+        ids.add(next(text for text in strings(data) if text.startswith("Local:")))
+        del cls
+    assert len(ids) == 2
+
+
+def strings(data):
+    import pickletools
+
+    return [arg for op, arg, _ in pickletools.genops(data) if isinstance(arg, str)]
+
+
+def test_the_id_is_the_same_in_every_process():
+    code = """
+import ferropickle as fp, pickletools
+class A:
+    x = {1, 2, "a", "b"}
+    def method(self, a=(1, 2)):
+        return a in {"p", "q", "r"}
+args = [arg for _, arg, _ in pickletools.genops(fp.dumps(A))]
+print([arg for arg in args if isinstance(arg, str) and arg.startswith("A:")])
+"""
+    assert run_python(code) == run_python(code) != ""
+
+
+def test_a_class_that_was_received_goes_back_as_the_senders(tmp_path):
+    """Also from a receiver that loads with plain pickle."""
+    cls = make()
+    (tmp_path / "out").write_bytes(fp.dumps(cls))
+    run_python(
+        """
+        import pickle, sys
+        from pathlib import Path
+        folder = Path(sys.argv[1])
+        cls = pickle.loads((folder / "out").read_bytes())
+        import ferropickle as fp
+        (folder / "back").write_bytes(fp.dumps(cls()))
+        """,
+        tmp_path,
+    )
+    assert type(fp.loads((tmp_path / "back").read_bytes())) is cls
