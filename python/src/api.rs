@@ -295,6 +295,7 @@ fn run_load(
     builder: &mut Builder,
     choices: Choices,
 ) -> PyResult<Own> {
+    builder.stock = choices.face == Face::Pickle;
     let paused = (choices.gc == GcChoice::Pause).then(Paused::new);
     let mut scratch = scratch::take_build();
     let outcome = scratch.decoder.decode(reader, builder);
@@ -306,6 +307,12 @@ fn run_load(
 }
 
 /// `find_class` of the base class: audited, mapped, imported.
-pub fn find_class(module: Obj, name: Obj, proto: u8, fix_imports: bool) -> Result<Own, Raised> {
-    crate::build::global::find_class(module.own(), name.own(), proto, fix_imports)
+pub fn find_class(
+    module: Obj,
+    name: Obj,
+    proto: u8,
+    fix_imports: bool,
+    stock: bool,
+) -> Result<Own, Raised> {
+    crate::build::global::find_class(module.own(), name.own(), proto, fix_imports, stock)
 }

@@ -22,6 +22,7 @@ mod error;
 mod fast;
 mod gc;
 mod hooks;
+mod peers;
 mod pickler;
 mod policy;
 mod scratch;

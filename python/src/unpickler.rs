@@ -6,7 +6,7 @@ use crate::error::Raised;
 use crate::fast::{Obj, Own};
 use crate::gc::Paused;
 use crate::pickler::{is_base_method, visit_obj};
-use crate::policy::{self, Choices, GcChoice};
+use crate::policy::{self, Choices, Face, GcChoice};
 use crate::source::FileSource;
 use crate::types::{self, from_bound, to_bound};
 use ferropickle_core::decode::{Decoder, MemoSlots};
@@ -40,6 +40,7 @@ pub struct Unpickler {
     busy: bool,
     /// For `find_class` called from outside a load.
     fix_imports: bool,
+    stock: bool,
     proto: Rc<Cell<u8>>,
 }
 
@@ -60,6 +61,7 @@ impl Unpickler {
             decoder: Decoder::default(),
             busy: false,
             fix_imports: true,
+            stock: false,
             proto: Rc::default(),
         }
     }
@@ -76,12 +78,13 @@ impl Unpickler {
     ) -> PyResult<()> {
         let py = slf.py();
         let choices = policy::choose(policy, Choices::default())?;
-        let mut builder = Builder::default();
+        let mut builder = Builder { stock: choices.face == Face::Pickle, ..Builder::default() };
         fill_builder(&mut builder, fix_imports, encoding, errors, buffers)?;
         let source =
             FileSource::new(from_bound(file).obj()).map_err(|raised| raised.into_py(py))?;
         let mut this = slf.try_borrow_mut()?;
         this.fix_imports = fix_imports;
+        this.stock = builder.stock;
         this.proto.set(0);
         builder.shared_proto = Some(Rc::clone(&this.proto));
         let old_setup = this.setup.replace(Setup { source, builder, choices });
@@ -126,12 +129,12 @@ impl Unpickler {
         global_name: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let (proto, fix_imports) = {
+        let (proto, fix_imports, stock) = {
             let this = slf.try_borrow()?;
-            (this.proto.get(), this.fix_imports)
+            (this.proto.get(), this.fix_imports, this.stock)
         };
         let (module, name) = (from_bound(module_name), from_bound(global_name));
-        let found = api::find_class(module.obj(), name.obj(), proto, fix_imports);
+        let found = api::find_class(module.obj(), name.obj(), proto, fix_imports, stock);
         found.map(|found| to_bound(py, found.obj())).map_err(|raised| raised.into_py(py))
     }
 

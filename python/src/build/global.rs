@@ -3,6 +3,7 @@
 use super::Builder;
 use crate::error::{Raised, display, repr};
 use crate::fast::{self, Exc, Obj, Own};
+use crate::peers;
 use crate::types;
 use pyo3::ffi;
 
@@ -11,7 +12,7 @@ impl Builder {
     pub(super) fn find(&mut self, module: Own, name: Own) -> Result<Own, Raised> {
         match &self.find_class {
             Some(hook) => hook.clone().call(&[module.obj(), name.obj()]),
-            None => find_class(module, name, self.proto, self.fix_imports),
+            None => find_class(module, name, self.proto, self.fix_imports, self.stock),
         }
     }
 
@@ -45,16 +46,31 @@ impl Builder {
 }
 
 /// `Unpickler.find_class`: imports the module if need be and follows the name.
+///
+/// stock: do no more than the standard library, which leaves the names of
+/// packages that are not installed alone.
 pub fn find_class(
-    mut module: Own,
-    mut name: Own,
+    module: Own,
+    name: Own,
     proto: u8,
     fix_imports: bool,
+    stock: bool,
 ) -> Result<Own, Raised> {
     fast::audit_find_class(module.obj(), name.obj())?;
-    if proto < 3 && fix_imports {
-        (module, name) = python3_name(module, name)?;
-    }
+    let found = if proto < 3 && fix_imports {
+        python3_name(module.clone(), name.clone())
+            .and_then(|(module, name)| import_global(&module, &name, proto))
+    } else {
+        import_global(&module, &name, proto)
+    };
+    found.or_else(
+        |raised| {
+            if stock { Err(raised) } else { peers::find(module.obj(), name.obj(), raised) }
+        },
+    )
+}
+
+fn import_global(module: &Own, name: &Own, proto: u8) -> Result<Own, Raised> {
     if let Some(found) = in_loaded_module(module.obj(), name.obj()) {
         return Ok(found);
     }

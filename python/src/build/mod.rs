@@ -37,6 +37,8 @@ pub struct Builder {
     /// Encoding of Python 2 strings; `None` stands for "bytes".
     pub encoding: Option<String>,
     pub errors: String,
+    /// Do no more than the standard library: see `global::find_class`.
+    pub stock: bool,
     /// `find_class` of a subclass.
     pub find_class: Option<Own>,
     pub persistent_load: Option<Own>,
