@@ -6,6 +6,7 @@ Where a test belongs:
 - ``property/``     random object graphs, our streams against the standard library's
 - ``unit/``         one file per topic of the drop-in surface
 - ``depth/``        graphs a million levels deep
+- ``facades/``      the faces of other picklers
 - ``peers/``        streams of cloudpickle and dill
 - ``hostile/``      streams that are cut short, corrupted or crafted
 - ``runtime/``      collector, signals, leaks, threads, forks, policies, memory, import

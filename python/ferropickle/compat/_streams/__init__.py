@@ -26,8 +26,14 @@ _MODULES = {
 }
 
 
+# What takes the place of a peer's public names.
+_FACES = {"cloudpickle": "ferropickle.compat.cloudpickle"}
+
+
 def find(module: str, name: str) -> Any:
     """Return what a stream means by a global of a peer that is not installed.
+
+    A public name of the peer is the one of the face that stands in for it.
 
     Raises UnpicklingError for a name that is not known, and says what to do.
     """
@@ -38,6 +44,10 @@ def find(module: str, name: str) -> Any:
         if found is not names:
             return found
     peer = module.partition(".")[0]
+    if here is not None and peer in _FACES:
+        face = importlib.import_module(_FACES[peer])
+        if name in face.__all__:
+            return getattr(face, name)
     raise UnpicklingError(
         f"this stream was written by {peer} and needs {module}.{name}, which ferropickle has no "
         f"replacement for; install {peer} to load it"

@@ -232,6 +232,16 @@ def subimport(name: str) -> types.ModuleType:
     return importlib.import_module(name)
 
 
+def _module_or_face(name: str) -> types.ModuleType:
+    """As `subimport`; the face of cloudpickle where that is not installed."""
+    try:
+        return subimport(name)
+    except ModuleNotFoundError as error:
+        if error.name != "cloudpickle":
+            raise
+        return subimport("ferropickle.compat.cloudpickle")
+
+
 def dynamic_subimport(name: str, namespace: dict[str, Any]) -> types.ModuleType:
     """A module that is in no file, made of its names."""
     module = types.ModuleType(name)
@@ -268,5 +278,5 @@ NAMES: dict[str, Any] = {
     "_rehydrate_skeleton_class": _rehydrate_skeleton_class,
     "cell_set": _set_cell,
     "dynamic_subimport": dynamic_subimport,
-    "subimport": subimport,
+    "subimport": _module_or_face,
 }
