@@ -157,6 +157,7 @@ class Policy:
         main: Literal["value", "ref"] | None = None,
         identity: Literal["first", "refresh", "new"] | None = None,
         paths: Literal["keep", "relative", "drop"] | None = None,
+        sources: Literal["never", "auto", "always"] | None = None,
         max_captured: int | None = None,
         captured: Literal["warn", "refuse"] | None = None,
         reducers: Mapping[type, Callable[[Any], Any]] | None = None,
@@ -175,6 +176,8 @@ class Policy:
     def identity(self) -> Literal["first", "refresh", "new"]: ...
     @property
     def paths(self) -> Literal["keep", "relative", "drop"]: ...
+    @property
+    def sources(self) -> Literal["never", "auto", "always"]: ...
     @property
     def max_captured(self) -> int | None: ...
     @property

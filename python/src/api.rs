@@ -83,6 +83,15 @@ pub fn explain(py: Python<'_>, raised: Raised, walker: &Walker, face: Face) -> P
     explain_at(py, error, &path, face)
 }
 
+/// Warns of captured variables that were larger than the policy has it.
+pub fn warn_oversized(py: Python<'_>, oversized: Vec<String>) -> PyResult<()> {
+    for text in oversized {
+        let text = std::ffi::CString::new(format!("ferropickle: {text}")).unwrap_or_default();
+        PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyUserWarning>(), &text, 1)?;
+    }
+    Ok(())
+}
+
 /// As [`explain`], for a path that is known.
 #[cold]
 pub fn explain_at(py: Python<'_>, error: PyErr, path: &str, face: Face) -> PyErr {
@@ -118,6 +127,7 @@ fn run_dump(
     } else {
         None
     };
+    let oversized = core::mem::take(&mut walker.by_value.oversized);
     let parts = walker.into_parts();
     let (bytes, kept) = if failed.is_none() && !to_file {
         parts.storage.finish(parts.len)
@@ -141,6 +151,7 @@ fn run_dump(
         let error = raised.into_py(py);
         return Err(explain_at(py, error, &path, face));
     }
+    warn_oversized(py, oversized)?;
     bytes.map_err(|raised| raised.into_py(py))
 }
 

@@ -279,6 +279,7 @@ impl Pickler {
             .dump(root.obj(), first)
             .and_then(|()| walker.sink.write(walker.enc.out().as_slice()));
         let outcome = outcome.map_err(|raised| api::explain(py, raised, &walker, choices.face));
+        let oversized = core::mem::take(&mut walker.by_value.oversized);
         let parts = walker.into_parts();
         let mut scratch = parts.scratch;
         let mut this = slf.try_borrow_mut()?;
@@ -290,7 +291,8 @@ impl Pickler {
         drop(parts.sink);
         scratch.bytes = parts.storage.discard();
         scratch::give_walk(scratch);
-        outcome
+        outcome?;
+        api::warn_oversized(py, oversized)
     }
 }
 

@@ -78,6 +78,18 @@ pub enum Captured {
     Refuse,
 }
 
+/// Whether functions by value carry their source, for other versions of Python.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Sources {
+    /// Bytecode alone (the default).
+    #[default]
+    Never,
+    /// Where it is known.
+    Auto,
+    /// Or an error.
+    Always,
+}
+
 /// The choices in effect for one call.
 #[derive(Clone, Default)]
 pub struct Choices {
@@ -86,6 +98,7 @@ pub struct Choices {
     pub identity: Identity,
     pub main: Main,
     pub paths: Paths,
+    pub sources: Sources,
     /// Bytes that one captured variable may have in the stream.
     pub max_captured: Option<usize>,
     pub captured: Captured,
@@ -123,6 +136,7 @@ words!(Face, "face": Own = "ferropickle", Pickle = "pickle", Cloudpickle = "clou
 words!(Identity, "identity": First = "first", Refresh = "refresh", New = "new");
 words!(Main, "main": Value = "value", Ref = "ref");
 words!(Paths, "paths": Keep = "keep", Relative = "relative", Drop = "drop");
+words!(Sources, "sources": Never = "never", Auto = "auto", Always = "always");
 words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
 
 /// The choices of a dump or load. Immutable; compared by value.
@@ -140,6 +154,9 @@ words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
 /// again, "new" makes another.
 /// paths: the files that code was written in: "keep", "relative" to the
 /// working directory, or "drop".
+/// sources: whether functions by value carry their source beside their
+/// bytecode, for receivers of another version of Python: "never", "auto" (where
+/// it is known) or "always" (an error where it is not).
 /// max_captured: bytes that a global or closure variable of a function may
 /// take in the stream; captured: "warn" or "refuse" when it takes more.
 /// reducers: a mapping from types to functions like those of `copyreg`, asked
@@ -159,7 +176,7 @@ pub struct Policy {
 #[pymethods]
 impl Policy {
     #[new]
-    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None))]
+    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None))]
     #[allow(clippy::too_many_arguments, reason = "all by keyword")]
     fn new(
         py: Python<'_>,
@@ -169,6 +186,7 @@ impl Policy {
         main: Option<&Bound<'_, PyAny>>,
         identity: Option<&Bound<'_, PyAny>>,
         paths: Option<&Bound<'_, PyAny>>,
+        sources: Option<&Bound<'_, PyAny>>,
         max_captured: Option<&Bound<'_, PyAny>>,
         captured: Option<&Bound<'_, PyAny>>,
         reducers: Option<&Bound<'_, PyAny>>,
@@ -203,6 +221,7 @@ impl Policy {
             identity: identity.map(Identity::of).transpose()?.unwrap_or_default(),
             main: main.map(Main::of).transpose()?.unwrap_or_default(),
             paths: paths.map(Paths::of).transpose()?.unwrap_or_default(),
+            sources: sources.map(Sources::of).transpose()?.unwrap_or_default(),
             max_captured: max_captured.transpose()?,
             captured: captured.map(Captured::of).transpose()?.unwrap_or_default(),
             require_stock,
@@ -257,6 +276,12 @@ impl Policy {
         self.choices.paths.word()
     }
 
+    /// Whether functions carry their source: "never", "auto" or "always".
+    #[getter]
+    fn sources(&self) -> &'static str {
+        self.choices.sources.word()
+    }
+
     /// Bytes that one captured variable may take, or None.
     #[getter]
     fn max_captured(&self) -> Option<usize> {
@@ -297,23 +322,17 @@ impl Policy {
         use std::hash::{Hash, Hasher};
         let mut hasher = std::hash::DefaultHasher::new();
         let c = &self.choices;
-        (c.gc, c.face, c.identity, c.main, c.paths).hash(&mut hasher);
+        (c.gc, c.face, c.identity, c.main, c.paths, c.sources).hash(&mut hasher);
         (c.max_captured, c.captured, c.require_stock).hash(&mut hasher);
         hasher.finish()
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let plain =
-            Policy::new(py, None, None, None, None, None, None, None, None, None, false, None)?;
+        let plain = Policy::default_values(py)?;
         let mut parts = Vec::new();
         for (name, value) in self.values(py)? {
             let always = ["gc", "face"].contains(&name.to_string().as_str());
-            if always
-                || !plain
-                    .values(py)?
-                    .get_item(&name)?
-                    .is_some_and(|v| v.eq(&value).unwrap_or(false))
-            {
+            if always || !plain.get_item(&name)?.is_some_and(|v| v.eq(&value).unwrap_or(false)) {
                 parts.push(format!("{name}={}", value.repr()?));
             }
         }
@@ -333,6 +352,10 @@ impl Policy {
 }
 
 impl Policy {
+    fn default_values(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+        py.get_type::<Policy>().call0()?.cast::<Policy>()?.get().values(py)
+    }
+
     /// The arguments that make the same policy.
     fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let values = PyDict::new(py);
@@ -342,6 +365,7 @@ impl Policy {
         values.set_item("main", self.main())?;
         values.set_item("identity", self.identity())?;
         values.set_item("paths", self.paths())?;
+        values.set_item("sources", self.sources())?;
         values.set_item("max_captured", self.max_captured())?;
         values.set_item("captured", self.captured())?;
         values.set_item("reducers", &self.reducers)?;

@@ -17,6 +17,7 @@ pub struct Sink {
     write: Option<Own>,
     detached: Vec<(usize, Own)>,
     places: Vec<(usize, String)>,
+    written: usize,
 }
 
 impl Sink {
@@ -45,6 +46,11 @@ impl Sink {
     #[inline(always)]
     pub fn is_file(&self) -> bool {
         self.write.is_some()
+    }
+
+    /// Bytes that went to the file.
+    pub fn written(&self) -> usize {
+        self.written
     }
 
     /// Whether output can go to the file now: no restart can follow.
@@ -88,7 +94,10 @@ impl Sink {
     /// Writes a bytes object to the file.
     pub fn write_object(&mut self, bytes: Obj) -> Result<(), Raised> {
         match &self.write {
-            Some(write) => write.clone().call(&[bytes]).map(drop),
+            Some(write) => {
+                self.written += fast::bytes_data(bytes).len();
+                write.clone().call(&[bytes]).map(drop)
+            }
             None => Ok(()),
         }
     }

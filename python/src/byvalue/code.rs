@@ -4,11 +4,12 @@
 //! once and kept with it; a dump copies it. That needs constants of the types
 //! that the compiler makes. Others go field by field.
 
-use super::named::{CACHE_TAG, CODE_TYPE, CONCAT, GETITEM, Named};
+use super::named::{CACHE_TAG, CODE_TYPE, CONCAT, DICT_GET, EVAL, GETITEM, MARSHAL_LOADS, Named};
 use super::scan::{self, Names};
 use super::script::{Label, Plan, Step};
-use crate::error::Raised;
+use crate::error::{Raised, display};
 use crate::fast::{self, Obj, Own, function};
+use crate::policy::{Paths, Sources};
 use crate::types;
 use crate::walk::{Stop, Walker};
 use ferropickle_core::encode::Encoder;
@@ -75,7 +76,7 @@ pub fn known<'a>(code: Obj) -> Result<KnownRef<'a>, Raised> {
     if let Some(known) = function::extra::<Known>(code) {
         return Ok(KnownRef::Kept(known));
     }
-    let known = Box::new(Known { names: scan::names(code)?, arguments: encode(code)? });
+    let known = Box::new(Known { names: scan::names(code)?, arguments: encode(code, None)? });
     Ok(match function::set_extra(code, known) {
         Ok(kept) => KnownRef::Kept(kept),
         Err(own) => KnownRef::Own(own),
@@ -100,19 +101,44 @@ impl core::ops::Deref for KnownRef<'_> {
 
 type Blob = Encoder<HeapStorage>;
 
-/// The arguments as opcodes of protocol 4, without memo.
-fn encode(code: Obj) -> Result<Option<Vec<u8>>, Raised> {
+/// The arguments as opcodes of protocol 4, without memo; with another file name
+/// than the code's own if one is given.
+fn encode(code: Obj, file: Option<&str>) -> Result<Option<Vec<u8>>, Raised> {
     let mut blob: Blob = Encoder::new(HeapStorage::default(), 4);
-    if !encode_arguments(&mut blob, code, 0)? || blob.check().is_err() {
+    if !encode_arguments(&mut blob, code, &Nesting { depth: 0, file })? || blob.check().is_err() {
         return Ok(None);
     }
     Ok(Some(blob.into_vec()))
 }
 
-fn encode_arguments(blob: &mut Blob, code: Obj, depth: usize) -> Result<bool, Raised> {
+/// Where in a code object a constant is.
+#[derive(Clone, Copy)]
+struct Nesting<'a> {
+    depth: usize,
+    /// The file name to put in the place of the code's own.
+    file: Option<&'a str>,
+}
+
+impl Nesting<'_> {
+    const NONE: Nesting<'static> = Nesting { depth: 0, file: None };
+
+    fn deeper(&self) -> Self {
+        Nesting { depth: self.depth + 1, ..*self }
+    }
+}
+
+fn encode_arguments(blob: &mut Blob, code: Obj, at: &Nesting<'_>) -> Result<bool, Raised> {
     blob.op(Op::Mark);
-    for field in fields(code)? {
-        if !encode_constant(blob, field.obj(), depth)? {
+    for (field, name) in fields(code)?.into_iter().zip(FIELDS) {
+        if let Some(file) = at.file
+            && name.to_bytes() == b"co_filename"
+        {
+            if blob.str(file.as_bytes()).is_err() {
+                return Ok(false);
+            }
+            continue;
+        }
+        if !encode_constant(blob, field.obj(), at)? {
             return Ok(false);
         }
     }
@@ -140,7 +166,7 @@ pub fn fingerprint(code: Obj, bytes: &mut Vec<u8>) -> Result<(), Raised> {
                 continue;
             }
             let mut blob: Blob = Encoder::new(HeapStorage::default(), 4);
-            encode_constant(&mut blob, value.obj(), 0)?;
+            encode_constant(&mut blob, value.obj(), &Nesting::NONE)?;
             bytes.extend(blob.into_vec());
         }
     }
@@ -161,7 +187,7 @@ fn constants_fingerprint(
             bytes.extend((fast::set_len(constant) as u64).to_le_bytes());
         } else {
             let mut blob: Blob = Encoder::new(HeapStorage::default(), 4);
-            encode_constant(&mut blob, constant, 0)?;
+            encode_constant(&mut blob, constant, &Nesting::NONE)?;
             bytes.extend(blob.into_vec());
         }
     }
@@ -175,8 +201,8 @@ fn encode_name(blob: &mut Blob, named: &Named) -> bool {
 }
 
 /// A constant as the compiler makes them; false for anything else.
-fn encode_constant(blob: &mut Blob, value: Obj, depth: usize) -> Result<bool, Raised> {
-    if depth > DEEPEST {
+fn encode_constant(blob: &mut Blob, value: Obj, at: &Nesting<'_>) -> Result<bool, Raised> {
+    if at.depth > DEEPEST {
         return Ok(false);
     }
     let ty = value.ty();
@@ -205,19 +231,19 @@ fn encode_constant(blob: &mut Blob, value: Obj, depth: usize) -> Result<bool, Ra
         let data = fast::bytes_data(value);
         data.len() < LARGE && blob.bytes(data).is_ok()
     } else if fast::is_tuple(ty) {
-        return encode_tuple(blob, value, depth);
+        return encode_tuple(blob, value, at);
     } else if fast::is_frozenset(ty) {
         blob.op(Op::Mark);
         let mut position = 0;
         while let Some(item) = fast::set_next(value, &mut position) {
-            if !encode_constant(blob, item, depth + 1)? {
+            if !encode_constant(blob, item, &at.deeper())? {
                 return Ok(false);
             }
         }
         blob.op(Op::Frozenset);
         true
     } else if function::is_code(value) {
-        if !encode_name(blob, &CODE_TYPE) || !encode_arguments(blob, value, depth + 1)? {
+        if !encode_name(blob, &CODE_TYPE) || !encode_arguments(blob, value, &at.deeper())? {
             return Ok(false);
         }
         blob.op(Op::Reduce);
@@ -248,13 +274,13 @@ fn ellipsis() -> *mut ffi::PyObject {
     unsafe { ffi::Py_Ellipsis() }
 }
 
-fn encode_tuple(blob: &mut Blob, tuple: Obj, depth: usize) -> Result<bool, Raised> {
+fn encode_tuple(blob: &mut Blob, tuple: Obj, at: &Nesting<'_>) -> Result<bool, Raised> {
     let len = fast::tuple_len(tuple);
     if len > 3 {
         blob.op(Op::Mark);
     }
     for i in 0..len {
-        if !encode_constant(blob, fast::tuple_get(tuple, i), depth + 1)? {
+        if !encode_constant(blob, fast::tuple_get(tuple, i), &at.deeper())? {
             return Ok(false);
         }
     }
@@ -283,9 +309,21 @@ impl Walker {
         if self.write_if_met(code)? {
             return Ok(());
         }
+        if self.by_value.choices.sources != Sources::Never && self.save_code_and_source(code)? {
+            return Ok(());
+        }
         self.guard_version()?;
         let known = known(code)?;
-        match &known.arguments {
+        let file = self.shown_file(code)?;
+        let renamed;
+        let arguments = match &file {
+            None => &known.arguments,
+            Some(file) => {
+                renamed = encode(code, Some(file))?;
+                &renamed
+            }
+        };
+        match arguments {
             Some(arguments) if self.options.proto >= 4 && !self.hooks.has_persistent_id => {
                 self.save_named(&CODE_TYPE)?;
                 self.enc.raw(arguments);
@@ -295,14 +333,84 @@ impl Walker {
             _ => {
                 let mut plan = Plan::default();
                 plan.named(&CODE_TYPE).op(Op::Mark);
-                for field in fields(code)? {
-                    plan.push(Step::Save(field, Label::None));
+                for (field, name) in fields(code)?.into_iter().zip(FIELDS) {
+                    match &file {
+                        Some(file) if name.to_bytes() == b"co_filename" => {
+                            plan.push(Step::Save(fast::new_str(file)?, Label::None));
+                        }
+                        _ => {
+                            plan.push(Step::Save(field, Label::None));
+                        }
+                    }
                 }
                 plan.op(Op::Tuple).op(Op::Reduce).push(Step::Made(code.own()));
                 self.play(code, plan)?;
             }
         }
         Ok(())
+    }
+
+    /// The file name that the policy puts in the place of the code's own.
+    fn shown_file(&self, code: Obj) -> Result<Option<String>, Raised> {
+        match self.by_value.choices.paths {
+            Paths::Keep => Ok(None),
+            Paths::Drop => Ok(Some("<pickled>".to_owned())),
+            Paths::Relative => {
+                let file = display(code.getattr(fast::intern(c"co_filename")?.obj())?.obj());
+                let folder = std::env::current_dir().ok();
+                let inside = folder.as_deref().and_then(|folder| {
+                    let rest = std::path::Path::new(&file).strip_prefix(folder).ok()?;
+                    rest.to_str().map(str::to_owned)
+                });
+                Ok(inside)
+            }
+        }
+    }
+
+    /// Bytecode and source: the receiver's version decides which of them is
+    /// used. False where there is no source to be had.
+    fn save_code_and_source(&mut self, code: Obj) -> Result<bool, Stop> {
+        self.leave_pure()?;
+        let find = types::import_attribute(c"ferropickle._sources", c"expression")?;
+        let expression = find.call(&[code])?;
+        if expression.is_none() {
+            if self.by_value.choices.sources == Sources::Always {
+                let text = "the source of this function is not known (sources='always')";
+                return Err(Raised::pickling(text).into());
+            }
+            return Ok(false);
+        }
+        let marshal = types::import_attribute(c"marshal", c"dumps")?;
+        let bytes = marshal.call(&[code])?;
+        let tag = types::cache_tag();
+        let (code_bytes, text) = (self.pin(bytes), self.pin(expression));
+        // `dict.get({tag: marshal.loads}, cache_tag, eval)`, and its argument
+        // chosen in the same way.
+        for is_argument in [false, true] {
+            self.save_named(&DICT_GET)?;
+            self.enc.op(Op::EmptyDict);
+            self.write_literal(&tag)?;
+            if is_argument {
+                self.save(code_bytes)?;
+                self.enc.op(Op::Tuple1);
+            } else {
+                self.save_named(&MARSHAL_LOADS)?;
+            }
+            self.enc.op(Op::Setitem);
+            self.save_named(&CACHE_TAG)?;
+            if is_argument {
+                self.save(text)?;
+                self.enc.op(Op::Tuple1);
+            } else {
+                self.save_named(&EVAL)?;
+            }
+            self.enc.op(Op::Tuple3);
+            self.enc.op(Op::Reduce);
+        }
+        self.enc.op(Op::Reduce);
+        let held = self.pin(code.own());
+        self.memoize(held);
+        Ok(true)
     }
 
     /// Before the first bytecode of a stream: a look-up that fails on another

@@ -10,6 +10,7 @@ use super::script::{Label, Plan, Step};
 use super::text_is;
 use crate::error::Raised;
 use crate::fast::{self, Obj, Own, function};
+use crate::policy::{Captured, Main};
 use crate::types;
 use crate::walk::{Flow, PUSHED, Stop, WRITTEN, Walker};
 use ferropickle_core::opcode::Op;
@@ -20,8 +21,9 @@ use std::collections::HashSet;
 pub struct Namespace {
     /// The dict's memo index.
     index: u32,
-    /// The names that are written, by address: names are interned.
-    written: HashSet<usize>,
+    /// The names that are written, by address: names are interned. None where
+    /// the receiver's own module has them.
+    written: Option<HashSet<usize>>,
     /// Keeps the module's dict, and so the key, alive.
     _globals: Own,
 }
@@ -237,6 +239,17 @@ impl Walker {
             return Ok(());
         }
         let names = types::get();
+        if self.by_value.choices.main == Main::Ref
+            && let Some(name) = module_with_dict(globals.obj())
+        {
+            let name = self.pin(name);
+            self.save_dict_of_module(name)?;
+            let index = self.enc.memoize();
+            let key = globals.addr();
+            let namespace = Namespace { index, written: None, _globals: globals };
+            self.by_value.namespaces.insert(key, namespace);
+            return Ok(());
+        }
         if let Some(module) = self.module_of_namespace(globals.obj())? {
             // The module itself is in the stream: its functions share its dict.
             self.save_named(&super::named::VARS)?;
@@ -256,7 +269,7 @@ impl Walker {
                 self.enc.op(Op::Setitem);
             }
         }
-        let written = [names.name.addr(), names.package.addr()].into_iter().collect();
+        let written = Some([names.name.addr(), names.package.addr()].into_iter().collect());
         let key = globals.addr();
         self.by_value.namespaces.insert(key, Namespace { index, written, _globals: globals });
         Ok(())
@@ -271,14 +284,64 @@ impl Walker {
     ) -> Result<(), Stop> {
         let Some(value) = fast::dict_get(globals.obj(), name.obj()) else { return Ok(()) };
         let namespace = self.by_value.namespaces.get_mut(&globals.addr());
-        if !namespace.is_some_and(|namespace| namespace.written.insert(name.addr())) {
+        let Some(written) = namespace.and_then(|namespace| namespace.written.as_mut()) else {
+            return Ok(());
+        };
+        if !written.insert(name.addr()) {
             return Ok(());
         }
         let value = self.pin(value.own());
         self.pin(name.clone());
         self.save_key_str(name.obj())?;
-        self.come_back(script, Step::Op(Op::Setitem));
+        self.save_captured(script, value)
+    }
+
+    /// The value of a captured variable, and its SETITEM.
+    pub(super) fn save_captured(&mut self, script: usize, value: Obj) -> Result<(), Stop> {
+        let step = match self.by_value.choices.max_captured {
+            Some(_) => Step::Captured { from: self.stream_len(), then: Op::Setitem },
+            None => Step::Op(Op::Setitem),
+        };
+        self.come_back(script, step);
         self.save(value)?;
+        Ok(())
+    }
+
+    /// How long the stream is so far.
+    fn stream_len(&self) -> usize {
+        self.sink.written() + self.enc.out().len()
+    }
+
+    /// A captured variable is written: was it too large? Then the opcode that
+    /// follows it.
+    pub(super) fn check_captured(&mut self, from: usize, then: Op) -> Result<(), Stop> {
+        let size = self.stream_len().saturating_sub(from);
+        self.enc.op(then);
+        let choices = &self.by_value.choices;
+        let Some(most) = choices.max_captured.filter(|most| size > *most) else { return Ok(()) };
+        let text = format!("captures {size} bytes, more than max_captured={most}");
+        if choices.captured == Captured::Refuse {
+            return Err(Raised::pickling(&text).into());
+        }
+        let path = crate::walk::path::of(self);
+        self.by_value.oversized.push(format!("{path} {text}"));
+        Ok(())
+    }
+
+    /// `__dict__` of a module that the receiver imports.
+    fn save_dict_of_module(&mut self, name: Obj) -> Result<(), Stop> {
+        if self.options.proto < 4 {
+            self.save_named(&super::named::VARS)?;
+            self.save_named(&IMPORT_MODULE)?;
+            self.save(name)?;
+            for op in [Op::Tuple1, Op::Reduce, Op::Tuple1, Op::Reduce] {
+                self.enc.op(op);
+            }
+            return Ok(());
+        }
+        self.save(name)?;
+        self.write_literal("__dict__")?;
+        self.enc.op(Op::StackGlobal);
         Ok(())
     }
 
@@ -407,7 +470,7 @@ impl Walker {
 /// Fills the cell on top of the stack: the half of BUILD that sets attributes.
 fn plan_contents(plan: &mut Plan, value: Own, label: Label) {
     plan.save(none(), Label::None).op(Op::EmptyDict).text("cell_contents");
-    plan.push(Step::Save(value, label)).op(Op::Setitem).op(Op::Tuple2).op(Op::Build);
+    plan.push(Step::Free(value, label)).op(Op::Tuple2).op(Op::Build);
 }
 
 pub(super) fn none() -> Obj {
@@ -421,6 +484,16 @@ pub(super) fn module_dict(module: Obj) -> Option<Obj> {
     }
     // SAFETY: a module has a dict, borrowed.
     unsafe { Obj::borrowed(ffi::PyModule_GetDict(module.ptr())) }
+}
+
+/// The name of the loaded module that has this very dict.
+fn module_with_dict(globals: Obj) -> Option<Own> {
+    let name = fast::dict_get(globals, types::get().name.obj())?;
+    if !fast::is_str(name.ty()) {
+        return None;
+    }
+    let module = types::loaded_module(name)?;
+    (module_dict(module) == Some(globals)).then(|| name.own())
 }
 
 /// The docstring that FunctionType takes from the code: its first constant, if

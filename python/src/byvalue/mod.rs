@@ -61,6 +61,8 @@ pub struct ByValue {
     registry: Option<u32>,
     /// What the policy says of modules asked about, by the name's address.
     verdicts: HashMap<usize, (Own, bool)>,
+    /// What took more than `max_captured`, for warnings once the dump is done.
+    pub oversized: Vec<String>,
     choices: Choices,
 }
 
@@ -78,6 +80,7 @@ impl Default for ByValue {
             guarded: false,
             registry: None,
             verdicts: HashMap::new(),
+            oversized: Vec::new(),
             choices: Choices::default(),
         }
     }
@@ -118,7 +121,7 @@ impl ByValue {
     /// `None` if code has to run to know.
     fn takes_module(&mut self, name: Obj) -> Option<bool> {
         if text_is(name, b"__main__") {
-            return Some(self.choices.main == Main::Value);
+            return Some(self.choices.main == Main::Value || self.choices.face == Face::Dill);
         }
         let Some(rules) = &self.choices.rules else { return Some(false) };
         if let Some((_, known)) = self.verdicts.get(&name.addr()) {

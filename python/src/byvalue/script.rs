@@ -48,6 +48,10 @@ pub enum Step {
     /// Throws away what lies above the last mark; if the object has been
     /// written meanwhile, the script ends with a GET of it.
     Recheck(Own),
+    /// What a cell holds; then SETITEM.
+    Free(Own, Label),
+    /// A captured variable is written, which began there: an opcode follows.
+    Captured { from: usize, then: Op },
     /// An instance of the class just written: see `walk/instance.rs`.
     Instance { obj: Own, plan: u32 },
 }
@@ -217,6 +221,12 @@ impl Walker {
                     running.next = running.end;
                 }
             }
+            Step::Free(value, label) => {
+                self.by_value.scripts[at].label = label;
+                let held = self.pin(value);
+                self.save_captured(at, held)?;
+            }
+            Step::Captured { from, then } => self.check_captured(from, then)?,
             Step::Instance { obj, plan } => {
                 let held = self.pin(obj);
                 self.save_instance_of_class_above(held, plan)?;

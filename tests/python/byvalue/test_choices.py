@@ -1,0 +1,230 @@
+"""What a policy says of things by value: which modules, whose globals, which files, what else."""
+
+import pickle
+import pickletools
+import sys
+import textwrap
+import types
+import warnings
+
+import pytest
+
+import ferropickle as fp
+from helpers.crossing import raised
+from helpers.subprocs import run_python
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A package of the user's, with a submodule; gone again afterwards."""
+    package = tmp_path / "fp_project"
+    package.mkdir()
+    (package / "__init__.py").write_text("def top(): return 'top'\nclass Klass: value = 1\n")
+    (package / "inner.py").write_text("def deep(): return 'deep'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import fp_project.inner  # the fixture has just made it
+
+    yield fp_project
+    for name in [name for name in sys.modules if name.startswith("fp_project")]:
+        del sys.modules[name]
+
+
+def texts(data):
+    return [arg for _, arg, _ in pickletools.genops(data) if isinstance(arg, str)]
+
+
+def by_name(data, name):
+    """Whether the stream has the object by its name in the package."""
+    found = texts(data)
+    return any(a.startswith("fp_project") and b == name for a, b in zip(found, found[1:]))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "module",
+        "name",
+        "sequence",
+        "predicate",
+        "project",
+    ],
+)
+def test_by_value(choice, project):
+    choices = {
+        "module": project,
+        "name": "fp_project",
+        "sequence": ["json", "fp_project"],
+        "predicate": lambda module: module.__name__.startswith("fp_project"),
+        "project": "project",
+    }
+    policy = fp.Policy(by_value=choices[choice])
+    for obj, name in [
+        (project.top, "top"),
+        (project.Klass, "Klass"),
+        (project.inner.deep, "deep"),
+    ]:
+        assert by_name(fp.dumps(obj), name)
+        assert not by_name(fp.dumps(obj, policy=policy), name)
+    assert pickle.loads(fp.dumps(project.inner.deep, policy=policy))() == "deep"
+    data = fp.dumps(textwrap.dedent, policy=policy)
+    assert pickle.loads(data) is textwrap.dedent
+
+
+def test_by_value_of_a_submodule_leaves_the_package(project):
+    policy = fp.Policy(by_value="fp_project.inner")
+    assert by_name(fp.dumps(project.top, policy=policy), "top")
+    assert not by_name(fp.dumps(project.inner.deep, policy=policy), "deep")
+
+
+def test_a_name_is_no_prefix(project):
+    policy = fp.Policy(by_value="fp_proj")
+    assert by_name(fp.dumps(project.top, policy=policy), "top")
+
+
+def test_a_predicate_that_fails(project):
+    def predicate(module):
+        raise ZeroDivisionError
+
+    policy = fp.Policy(by_value=predicate)
+    assert type(raised(fp.dumps, project.top, policy=policy)) is ZeroDivisionError
+
+
+def test_wrong_by_value():
+    with pytest.raises(TypeError, match="by_value"):
+        fp.Policy(by_value=5)
+
+
+def test_main_by_name_or_by_value():
+    out = run_python("""
+        import ferropickle as fp, pickle
+        counter = 0
+        def up():
+            global counter
+            counter += 1
+            return counter
+        ref = fp.Policy(main="ref")
+        assert pickle.loads(fp.dumps(up, policy=ref)) is up
+        local = pickle.loads(fp.dumps(lambda: up(), policy=ref))
+        assert local() == 1 and counter == 1 and local.__globals__ is globals()
+        copy = pickle.loads(fp.dumps(up))
+        assert copy() == 2 and counter == 1
+        assert pickle.loads(fp.dumps(lambda: up(), 2, policy=ref)).__globals__ is globals()
+    """)
+    assert out == ""
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_paths(nested, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = str(tmp_path / "sub" / "code.py")
+    source = "def outer():\n def inner(): pass\n return inner\ndef plain(): pass"
+    namespace = {"__name__": "__main__"}
+    exec(compile(source, file, "exec"), namespace)
+    function = namespace["outer" if nested else "plain"]
+    for choice, expected in [
+        ("keep", file),
+        ("relative", "sub/code.py"),
+        ("drop", "<pickled>"),
+    ]:
+        data = fp.dumps(function, policy=fp.Policy(paths=choice))
+        assert pickle.loads(data).__code__.co_filename == expected
+        assert (file.encode() in data) == (choice == "keep")
+    other = fp.dumps(eval("lambda: 0"), policy=fp.Policy(paths="relative"))
+    assert pickle.loads(other).__code__.co_filename == "<string>"
+
+
+def test_max_captured():
+    large = list(range(1000))
+    policy = fp.Policy(max_captured=500)
+    with pytest.warns(UserWarning, match=r"__closure__\['large'\].* captures \d+ bytes.*=500"):
+        data = fp.dumps(lambda: large, policy=policy)
+    assert pickle.loads(data)() == large
+    refuse = fp.Policy(max_captured=500, captured="refuse")
+    error = raised(fp.dumps, {"f": lambda: large}, policy=refuse)
+    assert type(error) is pickle.PicklingError
+    assert str(error).startswith("obj['f'].__closure__['large']")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fp.dumps(lambda: large, policy=fp.Policy(max_captured=100_000))
+
+
+def test_max_captured_of_a_global():
+    function = types.FunctionType(
+        eval("lambda: LARGE").__code__, {"LARGE": b"x" * 1000, "__name__": "m"}
+    )
+    with pytest.warns(UserWarning, match=r"__globals__\['LARGE'\]"):
+        fp.dumps(function, policy=fp.Policy(max_captured=500))
+
+
+@pytest.mark.parametrize("sources", ["auto", "always"])
+def test_another_version_runs_the_source(sources, monkeypatch):
+    k = 3
+
+    def function(a, b=2):
+        return [a + b + k for _ in range(2)]
+
+    made = [function, lambda x: x * k]
+    data = fp.dumps(made, policy=fp.Policy(sources=sources))
+    for tag in [sys.implementation.cache_tag, "cpython-399"]:
+        monkeypatch.setattr(sys.implementation, "cache_tag", tag)
+        copy, short = pickle.loads(data)
+        assert copy(1) == [6, 6]
+        assert short(2) == 6
+        assert copy.__closure__[0] is short.__closure__[0]
+
+
+def test_the_bytecode_is_the_senders_where_the_version_is(monkeypatch):
+    """The source is not even looked at: it may have changed."""
+
+    def function():
+        return 1
+
+    data = fp.dumps(function, policy=fp.Policy(sources="auto"))
+    assert b"return 1" in data
+    assert pickle.loads(data.replace(b"return 1", b"return 2"))() == 1
+    monkeypatch.setattr(sys.implementation, "cache_tag", "cpython-399")
+    assert pickle.loads(data.replace(b"return 1", b"return 2"))() == 2
+
+
+def test_sources_always_refuses_what_has_none():
+    function = eval("lambda: 0")
+    assert fp.loads(fp.dumps(function, policy=fp.Policy(sources="auto")))() == 0
+    error = raised(fp.dumps, [function], policy=fp.Policy(sources="always"))
+    assert type(error) is pickle.PicklingError
+    assert "source" in str(error)
+
+
+def test_another_version_without_source_names_both(monkeypatch):
+    data = fp.dumps(lambda: 0)
+    monkeypatch.setattr(sys.implementation, "cache_tag", "cpython-399")
+    for loads in (pickle.loads, fp.loads):
+        with pytest.raises(KeyError, match=r"CPython 3\.\d+ run on that.*cpython-399"):
+            loads(data)
+
+
+class Reduced:
+    pass
+
+
+def test_reducers_of_a_policy_go_first(monkeypatch):
+    import copyreg
+
+    monkeypatch.setitem(copyreg.dispatch_table, Reduced, lambda obj: (str, ("copyreg",)))
+    policy = fp.Policy(reducers={Reduced: lambda obj: (str, ("policy",))})
+    assert fp.loads(fp.dumps([Reduced()], policy=policy)) == ["policy"]
+    assert fp.loads(fp.dumps([Reduced()])) == ["copyreg"]
+    with pytest.raises(TypeError, match="reducers"):
+        fp.Policy(reducers=5)
+
+
+def test_a_policy_with_rules_is_a_value(project):
+    policy = fp.Policy(by_value="fp_project", max_captured=5, sources="auto")
+    assert policy == fp.Policy(by_value="fp_project", max_captured=5, sources="auto")
+    assert policy != fp.Policy(by_value="fp_project")
+    assert hash(policy) == hash(fp.Policy(by_value="fp_project", max_captured=5, sources="auto"))
+    assert pickle.loads(pickle.dumps(policy)) == policy
+    assert eval(repr(policy), {"Policy": fp.Policy}) == policy
+    with fp.policy(policy, identity="new") as inner:
+        assert (inner.by_value, inner.identity) == ("fp_project", "new")
+        assert not by_name(fp.dumps(project.top), "top")
+    assert by_name(fp.dumps(project.top), "top")
