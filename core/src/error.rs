@@ -32,6 +32,8 @@ pub enum Error {
     TooLarge,
     /// An opcode reaches over the end of the frame that it began in.
     FrameBounds,
+    /// A frame begins inside another.
+    NestedFrame,
     /// PUT with a negative index.
     NegativeIndex,
     /// A text argument is not what its opcode allows.
@@ -74,6 +76,9 @@ impl fmt::Display for Error {
             Error::NegativeSize => f.write_str("a size in the stream is negative"),
             Error::TooLarge => f.write_str("a size in the stream exceeds this machine's memory"),
             Error::FrameBounds => f.write_str("pickle exhausted before end of frame"),
+            Error::NestedFrame => {
+                f.write_str("beginning of a new frame before end of current frame")
+            }
             Error::NegativeIndex => f.write_str("negative PUT argument"),
             Error::BadText => f.write_str("a text argument is malformed"),
             Error::OddItems => f.write_str("odd number of items for SETITEMS"),

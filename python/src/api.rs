@@ -1,7 +1,7 @@
 //! `dumps`, `dump`, `loads`, `load`: arguments in, one walk or build, out.
 
 use crate::build::{Builder, path as load_path};
-use crate::error::{Raised, annotate, is_no_memory, is_plain};
+use crate::error::{Raised, add_notes, annotate, is_no_memory, is_plain};
 use crate::fast::{Obj, Own};
 use crate::gc::Paused;
 use crate::hooks::Hooks;
@@ -9,7 +9,7 @@ use crate::policy::{self, Choices, Face, GcChoice};
 use crate::sink::Sink;
 use crate::source::{FileSource, View};
 use crate::types::{self, from_bound};
-use crate::walk::{Options, Walker, path as dump_path};
+use crate::walk::{Options, Walker, notes, path as dump_path};
 use crate::{fast, scratch};
 use ferropickle_core::decode::SliceReader;
 use ferropickle_core::limits::HIGHEST_PROTOCOL;
@@ -78,6 +78,10 @@ pub fn explain(py: Python<'_>, raised: Raised, walker: &Walker, face: Face) -> P
     let error = raised.into_py(py);
     if is_no_memory(&error, py) {
         return error;
+    }
+    if cfg!(Py_3_14) && face == Face::Pickle {
+        // The standard library says by itself where it was.
+        return add_notes(py, error, &notes::of(walker));
     }
     let path = dump_path::of(walker);
     explain_at(py, error, &path, face)

@@ -83,6 +83,20 @@ impl Raised {
         unsafe { ffi::PyErr_Clear() };
     }
 
+    /// The exception that `make` raises, given the text of this one, in its
+    /// place. From 3.14 on this one is its context, as in the standard library.
+    #[cold]
+    pub fn replaced(self, make: impl FnOnce(&str) -> Raised) -> Raised {
+        Python::attach(|py| {
+            let first = self.into_py(py);
+            let error = make(&first.value(py).to_string()).into_py(py);
+            if cfg!(Py_3_14) {
+                error.set_context(py, Some(first));
+            }
+            Raised::from_py(error)
+        })
+    }
+
     /// Clears the exception if it is of a class; says whether it did.
     pub fn clear_if(&self, class: impl Fn() -> Obj) -> bool {
         // SAFETY: the GIL is held; the class is alive.
@@ -129,10 +143,27 @@ pub fn raise_decode(error: Error, at: u64, op: u8) -> Raised {
         Error::NegativeIndex => {
             Raised::new(Exc::ValueError, &format!("{error} (at byte {at}, opcode {name})"))
         }
+        Error::NegativeSize => {
+            // Of LONG4 the standard library says LONG.
+            let kind = name.trim_end_matches('4');
+            let place = format!("(at byte {at}, opcode {name})");
+            Raised::unpickling(&format!("{kind} pickle has negative byte count {place}"))
+        }
         Error::OutOfMemory => Raised::no_memory(),
         Error::UnknownOpcode(_) => Raised::unpickling(&format!("{error} (at byte {at})")),
         _ => Raised::unpickling(&format!("{error} (at byte {at}, opcode {name})")),
     }
+}
+
+/// Adds the standard library's notes to an exception.
+pub fn add_notes(py: Python<'_>, error: PyErr, notes: &[String]) -> PyErr {
+    for note in notes {
+        if let Err(secondary) = error.value(py).call_method1("add_note", (note,)) {
+            // The first exception is what the user must see.
+            drop(secondary);
+        }
+    }
+    error
 }
 
 /// Adds a note to the exception that is set (`__notes__`, PEP 678; before 3.11
@@ -232,6 +263,18 @@ fn text_of(
             format!("<{} object>", type_name(obj))
         }
     }
+}
+
+/// The name of an object's type with its module, as `%T` of `PyErr_Format` has
+/// it from 3.13 on; before, as [`type_name`].
+pub fn full_type_name(obj: Obj) -> String {
+    #[cfg(Py_3_13)]
+    // SAFETY: a live type; a new reference or null with an error set.
+    match unsafe { Own::from_new(ffi::PyType_GetFullyQualifiedName(obj.ty())) } {
+        Ok(name) => return display(name.obj()),
+        Err(raised) => raised.discard(),
+    }
+    type_name(obj)
 }
 
 /// The name of an object's type, as `tp_name` has it.

@@ -6,7 +6,7 @@
 //! | how a kind of object is written / made | `walk/` / `build/`, files of the same name |
 //! | which kind a type is | `classify.rs` |
 //! | raw layouts of CPython | `fast/` |
-//! | exceptions and their texts | `error.rs` |
+//! | exceptions and their texts | `error.rs`, `wording.rs` |
 
 #![allow(
     unsafe_code,
@@ -32,6 +32,7 @@ mod source;
 mod types;
 mod unpickler;
 mod walk;
+mod wording;
 
 use pyo3::prelude::*;
 

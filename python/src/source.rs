@@ -270,7 +270,10 @@ impl Read<Raised> for FileSource {
         Ok((&self.buffer[..a], &self.buffer[a + 1..a + 1 + b]))
     }
 
-    fn frame(&mut self, n: u64) -> Step<(), Raised> {
+    fn frame(&mut self, n: u64, strict: bool) -> Step<(), Raised> {
+        if strict && self.framed && self.left() > 0 {
+            return Err(Error::NestedFrame.into());
+        }
         let n = usize::try_from(n).map_err(|_| Error::TooLarge)?;
         if self.peeked {
             // A look-ahead would go on beyond the frame.
@@ -373,7 +376,7 @@ impl FileSource {
     }
 }
 
-/// A contiguous view of a bytes-like object, released when dropped.
+/// A view of a bytes-like object, released when dropped.
 pub struct View {
     raw: Box<ffi::Py_buffer>,
 }
@@ -381,12 +384,21 @@ pub struct View {
 impl View {
     /// The view of an object that has the buffer interface.
     pub fn new(obj: Obj) -> Result<View, Raised> {
+        View::of_kind(obj, ffi::PyBUF_CONTIG_RO)
+    }
+
+    fn of_kind(obj: Obj, flags: core::ffi::c_int) -> Result<View, Raised> {
         let mut raw = Box::new(ffi::Py_buffer::new());
         // SAFETY: a live object; on success the view is ours to release.
-        if unsafe { ffi::PyObject_GetBuffer(obj.ptr(), &mut *raw, ffi::PyBUF_CONTIG_RO) } < 0 {
+        if unsafe { ffi::PyObject_GetBuffer(obj.ptr(), &mut *raw, flags) } < 0 {
             return Err(Raised::set());
         }
         Ok(View { raw })
+    }
+
+    /// A hold on an object's buffer, whatever its shape: it stays while this lives.
+    pub fn hold(obj: Obj) -> Result<View, Raised> {
+        View::of_kind(obj, ffi::PyBUF_FULL_RO)
     }
 
     /// As [`View::new`] for an argument: a TypeError names it.

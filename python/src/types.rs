@@ -3,6 +3,7 @@
 
 use crate::error::Raised;
 use crate::fast::{self, Obj, Own};
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use std::sync::OnceLock;
 
@@ -124,8 +125,13 @@ unsafe impl Sync for Shared {}
 
 static TYPES: OnceLock<Shared> = OnceLock::new();
 
-/// Fills the table. Called while the module is imported.
+/// Fills the table. Called while the module is imported; refuses an interpreter
+/// whose objects are not laid out as the engine reads them.
 pub fn init(py: Python<'_>) -> PyResult<()> {
+    if !fast::text::layout_holds().map_err(|raised| raised.into_py(py))? {
+        let text = "this CPython lays strings out in a way that ferropickle was not made for";
+        return Err(PyImportError::new_err(text));
+    }
     let loaded = Types::load(py)?;
     let _ = TYPES.set(Shared(loaded));
     Ok(())
@@ -154,6 +160,23 @@ pub fn loaded_module(name: Obj) -> Option<Obj> {
         return None;
     }
     fast::dict_get(modules, name)
+}
+
+/// The exception of following a path of attributes that leads nowhere: context
+/// of a refusal from 3.14 on, before `None`.
+pub fn missing_attribute(from: Obj, path: &[Vec<u8>]) -> Option<Raised> {
+    if cfg!(not(Py_3_14)) {
+        return None;
+    }
+    let mut found = from.own();
+    for part in path {
+        let name = fast::text::from_utf8(part).ok()?;
+        match found.getattr(name.obj()) {
+            Ok(next) => found = next,
+            Err(raised) => return Some(raised),
+        }
+    }
+    None
 }
 
 /// Imports a module by name; runs its code if it is not loaded yet.

@@ -12,6 +12,10 @@ pub trait Build {
     type Obj;
     type Error;
 
+    /// Whether streams are read as CPython 3.14 began to read them: numbers in
+    /// text are decimal, and no opcode reaches over the end of its frame.
+    const STRICT: bool = false;
+
     fn none(&mut self) -> Step<Self::Obj, Self::Error>;
     fn bool(&mut self, value: bool) -> Step<Self::Obj, Self::Error>;
     fn int(&mut self, value: i64) -> Step<Self::Obj, Self::Error>;

@@ -261,7 +261,7 @@ impl<T> Decoder<T> {
                 }
                 Op::Int => {
                     let text = reader.line()?;
-                    let object = match c_long(text) {
+                    let object = match c_long(text, B::STRICT) {
                         // Two characters: `00`, `01` and their like are bools.
                         Some(value @ 0..=1) if text.len() == 2 => build.bool(value == 1)?,
                         Some(value) => build.int(value)?,
@@ -569,7 +569,7 @@ impl<T> Decoder<T> {
                 }
                 Op::Frame => {
                     let n = u64_le(reader)?;
-                    reader.frame(n)?;
+                    reader.frame(n, B::STRICT)?;
                 }
                 Op::Stop => return self.pop(),
             }

@@ -34,9 +34,10 @@ pub(super) fn plain_decimal(text: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// A number as C's `strtol` with base 0 reads it, which stock uses for INT:
-/// leading space, sign, `0x` and octal; the number ends the text, or a NUL does.
-pub(super) fn c_long(text: &[u8]) -> Option<i64> {
+/// A number as C's `strtol` reads it, which stock uses for INT: leading space
+/// and sign, then with base 0 `0x` and octal; the number ends the text, or a NUL
+/// does.
+pub(super) fn c_long(text: &[u8], decimal: bool) -> Option<i64> {
     if let Some(value) = plain_decimal(text) {
         return Some(value);
     }
@@ -55,6 +56,7 @@ pub(super) fn c_long(text: &[u8]) -> Option<i64> {
         rest => (false, rest),
     };
     let (radix, digits) = match digits {
+        _ if decimal => (10, digits),
         [b'0', b'x' | b'X', rest @ ..] => (16, rest),
         [b'0', rest @ ..] if !rest.is_empty() => (8, rest),
         rest => (10, rest),
@@ -103,7 +105,17 @@ mod tests {
             (b"", None),
             (b"123456789012345678901234567890", None),
         ] {
-            assert_eq!(c_long(text), value, "{}", text.escape_ascii());
+            assert_eq!(c_long(text, false), value, "{}", text.escape_ascii());
+        }
+        for (text, value) in [
+            (b"010".as_slice(), Some(10)),
+            (b"-09", Some(-9)),
+            (b"0", Some(0)),
+            (b"0x1F", None),
+            (b"0b1", None),
+            (b"1\x002", Some(1)),
+        ] {
+            assert_eq!(c_long(text, true), value, "{}", text.escape_ascii());
         }
     }
 }

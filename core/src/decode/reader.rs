@@ -15,8 +15,8 @@ pub trait Read<E> {
     fn line(&mut self) -> Step<&[u8], E>;
     /// Two lines at once.
     fn two_lines(&mut self) -> Step<(&[u8], &[u8]), E>;
-    /// A frame of `n` bytes begins.
-    fn frame(&mut self, n: u64) -> Step<(), E>;
+    /// A frame of `n` bytes begins; with `strict` nothing may reach over its end.
+    fn frame(&mut self, n: u64, strict: bool) -> Step<(), E>;
     /// Bytes read so far.
     fn position(&self) -> u64;
     /// The opcode `n` bytes ahead, if that is known without reading.
@@ -65,37 +65,65 @@ pub const CALL_OPCODES: [u8; 2] = [Op::Tuple1 as u8, Op::Reduce as u8];
 /// Reads a stream that is in memory.
 #[derive(Debug)]
 pub struct SliceReader<'a> {
+    /// The stream, as far as it can be read: up to the end of a strict frame.
     bytes: &'a [u8],
     at: usize,
+    whole: &'a [u8],
 }
 
 impl<'a> SliceReader<'a> {
     /// A reader at the start of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        SliceReader { bytes, at: 0 }
+        SliceReader { bytes, at: 0, whole: bytes }
     }
 
     #[inline(always)]
     fn advance(&mut self, n: usize) -> Result<&'a [u8], Error> {
         let rest = &self.bytes[self.at..];
-        let Some(taken) = rest.get(..n) else { return Err(Error::Truncated) };
+        let Some(taken) = rest.get(..n) else { return self.advance_beyond(n) };
         self.at += n;
         Ok(taken)
     }
 
+    #[cold]
+    fn advance_beyond(&mut self, n: usize) -> Result<&'a [u8], Error> {
+        self.leave_frame()?;
+        let taken = self.bytes[self.at..].get(..n).ok_or(Error::Truncated)?;
+        self.at += n;
+        Ok(taken)
+    }
+
+    /// Goes on where a strict frame was read to its end.
+    fn leave_frame(&mut self) -> Result<(), Error> {
+        if self.bytes.len() == self.whole.len() {
+            return Err(Error::Truncated);
+        }
+        if self.at < self.bytes.len() {
+            return Err(Error::FrameBounds);
+        }
+        self.bytes = self.whole;
+        Ok(())
+    }
+
     fn until_newline(&mut self) -> Result<&'a [u8], Error> {
-        let rest = &self.bytes[self.at..];
-        let n = rest.iter().position(|b| *b == b'\n').ok_or(Error::Truncated)?;
-        Ok(&self.advance(n + 1)?[..n])
+        loop {
+            let rest = &self.bytes[self.at..];
+            match rest.iter().position(|b| *b == b'\n') {
+                Some(n) => return Ok(&self.advance(n + 1)?[..n]),
+                None => self.leave_frame()?,
+            }
+        }
     }
 }
 
 impl<E> Read<E> for SliceReader<'_> {
     #[inline(always)]
     fn byte(&mut self) -> Step<u8, E> {
-        let Some(byte) = self.bytes.get(self.at) else { return Err(Error::Truncated.into()) };
-        self.at += 1;
-        Ok(*byte)
+        if let Some(byte) = self.bytes.get(self.at) {
+            self.at += 1;
+            return Ok(*byte);
+        }
+        Ok(self.advance_beyond(1)?[0])
     }
 
     #[inline(always)]
@@ -111,10 +139,17 @@ impl<E> Read<E> for SliceReader<'_> {
         Ok((self.until_newline()?, self.until_newline()?))
     }
 
-    fn frame(&mut self, n: u64) -> Step<(), E> {
-        // As in `_pickle.c` a frame is a promise of bytes, not a fence.
+    fn frame(&mut self, n: u64, strict: bool) -> Step<(), E> {
+        if self.at < self.bytes.len() && self.bytes.len() < self.whole.len() {
+            return Err(Error::NestedFrame.into());
+        }
+        // Where it is not strict a frame is a promise of bytes, not a fence, as
+        // in `_pickle.c` before 3.14.
         match usize::try_from(n) {
-            Ok(n) if n <= self.bytes.len() - self.at => Ok(()),
+            Ok(n) if n <= self.whole.len() - self.at => {
+                self.bytes = if strict { &self.whole[..self.at + n] } else { self.whole };
+                Ok(())
+            }
             _ => Err(Error::Truncated.into()),
         }
     }
@@ -162,5 +197,61 @@ impl SliceReader<'_> {
     /// Bytes read so far.
     pub fn position(&self) -> u64 {
         self.at as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::convert::Infallible;
+
+    type Outcome<T> = Result<T, Error>;
+
+    fn fault<T>(step: Step<T, Infallible>) -> Outcome<T> {
+        step.map_err(|cause| match cause {
+            Cause::Format(error) => error,
+            Cause::Build(never) => match never {},
+        })
+    }
+
+    /// What a reader of `abcdef\n` gives after a byte and a frame of three.
+    fn framed(strict: bool) -> SliceReader<'static> {
+        let mut reader = SliceReader::new(b"abcdef\n");
+        assert_eq!(fault(reader.byte()), Ok(b'a'));
+        assert_eq!(fault(Read::<Infallible>::frame(&mut reader, 3, strict)), Ok(()));
+        reader
+    }
+
+    #[test]
+    fn nothing_reaches_over_the_end_of_a_strict_frame() {
+        for strict in [false, true] {
+            let expected = |plain| if strict { Err(Error::FrameBounds) } else { Ok(plain) };
+            assert_eq!(fault(framed(strict).take(4)), expected(b"bcde".as_slice()));
+            let mut reader = framed(strict);
+            assert_eq!(fault(Read::<Infallible>::line(&mut reader)), expected(b"bcdef".as_slice()));
+        }
+    }
+
+    #[test]
+    fn a_frame_read_to_its_end_is_left() {
+        let mut reader = framed(true);
+        assert_eq!(fault(reader.take(3)), Ok(b"bcd".as_slice()));
+        assert_eq!(fault(reader.take(2)), Ok(b"ef".as_slice()));
+        let mut reader = framed(true);
+        assert_eq!(fault(reader.take(3)), Ok(b"bcd".as_slice()));
+        assert_eq!(fault(reader.byte()), Ok(b'e'));
+        assert_eq!(fault(Read::<Infallible>::line(&mut reader)), Ok(b"f".as_slice()));
+        assert_eq!(fault(reader.byte()), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn a_frame_does_not_begin_in_a_strict_one() {
+        let nested = |strict| fault(Read::<Infallible>::frame(&mut framed(strict), 1, strict));
+        assert_eq!(nested(false), Ok(()));
+        assert_eq!(nested(true), Err(Error::NestedFrame));
+        assert_eq!(
+            fault(Read::<Infallible>::frame(&mut framed(true), 9, true)),
+            Err(Error::NestedFrame)
+        );
     }
 }

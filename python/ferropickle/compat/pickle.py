@@ -2,7 +2,8 @@
 
 Same names, same defaults, same exceptions with the same texts: change one
 import and nothing else. What the standard library refuses is refused here.
-The path to an object that failed is in the exception's notes.
+The path to an object that failed is in the exception's notes; from 3.14 on
+these are the standard library's own.
 """
 
 from __future__ import annotations

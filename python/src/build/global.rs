@@ -1,10 +1,11 @@
 //! Globals by name, and the extension registry.
 
 use super::Builder;
-use crate::error::{Raised, display, repr};
+use crate::error::{Raised, display};
 use crate::fast::{self, Exc, Obj, Own};
 use crate::peers;
 use crate::types;
+use crate::wording;
 use pyo3::ffi;
 
 impl Builder {
@@ -76,22 +77,26 @@ fn import_global(module: &Own, name: &Own, proto: u8) -> Result<Own, Raised> {
     }
     let imported = types::import(module.obj())?;
     let target = types::loaded_module(module.obj()).map_or(imported, Obj::own);
-    if proto < 4 {
+    let path = display(name.obj());
+    // From 3.14 on a name without dots fails as any look-up does.
+    if proto < 4 || cfg!(Py_3_14) && !path.contains('.') {
         return target.getattr(name.obj());
     }
-    let path = display(name.obj());
     let mut found = target.clone();
     for part in path.split('.') {
         let part_name = fast::new_str(part)?;
         let next = if part == "<locals>" { None } else { found.getattr_opt(part_name.obj())? };
-        match next {
-            Some(next) => found = next,
-            None => {
-                let text =
-                    format!("Can't get attribute {} on {}", repr(name.obj()), repr(target.obj()));
-                return Err(Raised::new(Exc::AttributeError, &text));
-            }
-        }
+        let Some(next) = next else {
+            let refuse = |_: &str| {
+                let text = wording::unresolved_path(module.obj(), target.obj(), name.obj());
+                Raised::new(Exc::AttributeError, &text)
+            };
+            return Err(match types::missing_attribute(found.obj(), &[part.as_bytes().to_vec()]) {
+                Some(raised) => raised.replaced(refuse),
+                None => refuse(""),
+            });
+        };
+        found = next;
     }
     Ok(found)
 }

@@ -63,6 +63,7 @@ impl From<Raised> for Cause<Raised> {
 impl Build for Builder {
     type Obj = Own;
     type Error = Raised;
+    const STRICT: bool = cfg!(Py_3_14);
 
     #[inline(always)]
     fn none(&mut self) -> R<Own> {

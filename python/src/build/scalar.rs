@@ -29,11 +29,12 @@ fn c_text(text: &[u8]) -> Result<CString, Raised> {
     CString::new(number).map_err(|_| Raised::no_memory())
 }
 
-/// An int from text, as `int(text, 0)` reads it.
+/// An int from text, as `int(text, 0)` reads it, from 3.14 on `int(text)`.
 pub fn int_text(text: &[u8]) -> Result<Own, Raised> {
+    const BASE: core::ffi::c_int = if cfg!(Py_3_14) { 10 } else { 0 };
     let text = c_text(text)?;
     // SAFETY: a NUL-terminated text; a new reference or null with an error set.
-    unsafe { Own::from_new(ffi::PyLong_FromString(text.as_ptr(), core::ptr::null_mut(), 0)) }
+    unsafe { Own::from_new(ffi::PyLong_FromString(text.as_ptr(), core::ptr::null_mut(), BASE)) }
 }
 
 /// A float from text, as `float(text)` reads it.

@@ -301,7 +301,7 @@ impl Walker {
         self.leave_pure()?;
         let names = types::get();
         let Some(qualname) = obj.getattr_opt(names.qualname.obj())? else { return Ok(None) };
-        let path = global::split(&crate::error::display(qualname.obj()));
+        let path = global::split(qualname.obj());
         let module_name = global::which_module(obj, &path)?;
         if self.goes_by_value(module_name.obj())? {
             return Ok(None);

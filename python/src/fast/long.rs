@@ -35,7 +35,7 @@ pub fn as_i64(int: Obj) -> Option<i64> {
     }
 }
 
-/// Layout of an int from 3.12 on: sign in the tag's two low bits (0 plus,
+/// Layout of an int from 3.12 to 3.14: sign in the tag's two low bits (0 plus,
 /// 1 zero, 2 minus), number of digits from bit 3 on.
 #[cfg(Py_3_12)]
 #[repr(C)]
@@ -46,7 +46,7 @@ struct LongLayout {
 }
 
 /// The value, if it fits 64 bits. Needs an exact int.
-#[cfg(all(Py_3_12, not(Py_3_14)))]
+#[cfg(Py_3_12)]
 #[inline(always)]
 pub fn as_i64(int: Obj) -> Option<i64> {
     let raw = int.ptr().cast::<LongLayout>();
@@ -64,13 +64,6 @@ pub fn as_i64(int: Obj) -> Option<i64> {
             _ => as_i64_portable(int),
         }
     }
-}
-
-/// The value, if it fits 64 bits. Needs an exact int.
-#[cfg(Py_3_14)]
-#[inline(always)]
-pub fn as_i64(int: Obj) -> Option<i64> {
-    as_i64_portable(int)
 }
 
 /// The value, if it fits 64 bits, by the C API.

@@ -1,7 +1,7 @@
 //! Functions that CPython exports and PyO3 does not declare.
 //!
 //! Private ones (a leading underscore) are there in every version from 3.10 to
-//! 3.13; where a version replaced one, the public successor is used.
+//! 3.14; where a version replaced one, the public successor is used.
 
 use core::ffi::c_int;
 use pyo3::ffi::{PyObject, PyTypeObject};

@@ -55,8 +55,23 @@ pub fn take_list(stack: &mut Vec<Own>, from: usize) -> Result<Own, Raised> {
 }
 
 /// Appends the objects from `from` on, which leave the stack, to an exact list
+/// that has items. A free-threaded build keeps the room in front of the store,
+/// where only its own functions reach it.
+#[cfg(Py_GIL_DISABLED)]
+pub fn extend_list(list: Obj, stack: &mut Vec<Own>, from: usize) -> Result<(), Raised> {
+    for item in stack.drain(from..) {
+        // SAFETY: a list and a live object; -1 with an error set.
+        if unsafe { ffi::PyList_Append(list.ptr(), item.ptr()) } < 0 {
+            return Err(Raised::set());
+        }
+    }
+    Ok(())
+}
+
+/// Appends the objects from `from` on, which leave the stack, to an exact list
 /// that has items: room is made once, in the steps that `list.append` would
 /// take (`list_resize` in `Objects/listobject.c`).
+#[cfg(not(Py_GIL_DISABLED))]
 pub fn extend_list(list: Obj, stack: &mut Vec<Own>, from: usize) -> Result<(), Raised> {
     let n = stack.len() - from;
     // SAFETY: an exact list; its store comes from PyMem_Realloc and has

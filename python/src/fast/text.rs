@@ -1,8 +1,77 @@
 //! Strings: the data of compact ASCII ones in place, others as UTF-8.
+//!
+//! What a str is, is in the bit fields of its `state`
+//! (`Include/cpython/unicodeobject.h`), the same from 3.10 to 3.14 but for
+//! free-threaded builds, where the first of them has a byte to itself. C says
+//! where compilers put bit fields as little as PyO3 does from 3.14 on, so
+//! [`layout_holds`] asks strings that are known when the module is imported.
 
 use super::{Obj, Own};
 use crate::error::Raised;
 use pyo3::ffi;
+
+/// Width of `interned`. After it come three bits of `kind`, then `compact`,
+/// then `ascii`.
+const INTERNED_BITS: u32 = if cfg!(all(Py_3_14, Py_GIL_DISABLED)) { 8 } else { 2 };
+const INTERNED: u32 = field(0, INTERNED_BITS);
+const COMPACT: u32 = field(INTERNED_BITS + 3, 1);
+const ASCII: u32 = field(INTERNED_BITS + 4, 1);
+
+/// The mask of a bit field: fields are laid from the end that is first in memory.
+const fn field(at: u32, width: u32) -> u32 {
+    let shift = if cfg!(target_endian = "big") { u32::BITS - at - width } else { at };
+    ((1 << width) - 1) << shift
+}
+
+/// The bit fields. Needs a str.
+#[inline(always)]
+fn state(text: Obj) -> u32 {
+    // SAFETY: a str by the caller's check.
+    unsafe { (*text.ptr().cast::<ffi::PyASCIIObject>()).state }
+}
+
+/// Whether a str's characters are ASCII and follow its header.
+#[inline(always)]
+fn is_compact_ascii(text: Obj) -> bool {
+    state(text) & (COMPACT | ASCII) == COMPACT | ASCII
+}
+
+/// Whether the fields say of known strings what is known of them.
+pub fn layout_holds() -> Result<bool, Raised> {
+    let (ascii, latin) = (super::new_str("not interned")?, super::new_str("\u{e9}")?);
+    let wide = [super::new_str("\u{20ac}")?, super::new_str("\u{1f600}")?];
+    let known = super::intern(c"interned")?;
+    let wide_holds = wide.iter().all(|text| state(text.obj()) & (COMPACT | ASCII) == COMPACT);
+    let mut len = 0;
+    // SAFETY: live strs; null with an error set. The cached form of a str that
+    // is compact and not ASCII is where `utf8_wide` looks for it.
+    unsafe {
+        let data: *const u8 = ffi::PyUnicode_DATA(ascii.ptr()).cast();
+        let cached = ffi::PyUnicode_AsUTF8AndSize(latin.ptr(), &mut len);
+        if cached.is_null() {
+            return Err(Raised::set());
+        }
+        let compact = latin.ptr().cast::<ffi::PyCompactUnicodeObject>();
+        Ok(is_compact_ascii(ascii.obj())
+            && ascii_data(ascii.obj()).as_ptr() == data
+            && state(latin.obj()) & (COMPACT | ASCII) == COMPACT
+            && ((*compact).utf8.cast_const(), (*compact).utf8_length) == (cached, len)
+            && wide_holds
+            && is_interned(known.obj())
+            && !is_interned(ascii.obj()))
+    }
+}
+
+/// The data of a str for which [`is_compact_ascii`] holds.
+#[inline(always)]
+fn ascii_data<'a>(text: Obj) -> &'a [u8] {
+    // SAFETY: the data follow the header; they are immutable and it is alive.
+    unsafe {
+        let len = ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize;
+        let data = text.ptr().cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
+        core::slice::from_raw_parts(data, len)
+    }
+}
 
 /// The UTF-8 of a str (surrogates passed): in place if it is ASCII or has a
 /// cached form, else written into `scratch`. The object is left as it was:
@@ -10,14 +79,8 @@ use pyo3::ffi;
 /// `None` if memory for the scratch runs out.
 #[inline(always)]
 pub fn try_utf8(text: Obj, scratch: &mut Vec<u8>) -> Option<&[u8]> {
-    // SAFETY: an exact str by the caller's check, so it is compact and ready;
-    // its data are immutable and it is alive.
-    unsafe {
-        if ffi::PyUnicode_IS_COMPACT_ASCII(text.ptr()) != 0 {
-            let len = ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize;
-            let data = text.ptr().cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
-            return Some(core::slice::from_raw_parts(data, len));
-        }
+    if is_compact_ascii(text) {
+        return Some(ascii_data(text));
     }
     utf8_wide(text, scratch)
 }
@@ -30,15 +93,7 @@ pub fn utf8(text: Obj, scratch: &mut Vec<u8>) -> &[u8] {
 /// The data of an ASCII str; of any other an empty slice.
 #[inline(always)]
 pub fn ascii<'a>(text: Obj) -> &'a [u8] {
-    // SAFETY: as in `utf8`.
-    unsafe {
-        if ffi::PyUnicode_IS_COMPACT_ASCII(text.ptr()) == 0 {
-            return &[];
-        }
-        let len = ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize;
-        let data = text.ptr().cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
-        core::slice::from_raw_parts(data, len)
-    }
+    if is_compact_ascii(text) { ascii_data(text) } else { &[] }
 }
 
 #[inline(never)]
@@ -53,8 +108,7 @@ fn utf8_wide(text: Obj, scratch: &mut Vec<u8>) -> Option<&[u8]> {
     unsafe {
         let len = ffi::PyUnicode_GET_LENGTH(text.ptr()) as usize;
         let compact = text.ptr().cast::<ffi::PyCompactUnicodeObject>();
-        let state_compact = ffi::PyUnicode_IS_COMPACT(text.ptr()) != 0;
-        if state_compact && !(*compact).utf8.is_null() {
+        if state(text) & COMPACT != 0 && !(*compact).utf8.is_null() {
             let cached = (*compact).utf8_length as usize;
             return Some(core::slice::from_raw_parts((*compact).utf8.cast(), cached));
         }
@@ -153,6 +207,19 @@ pub fn from_utf8(utf8: &[u8]) -> Result<Own, Raised> {
     }
 }
 
+/// A str in an encoding.
+pub fn encode(text: Obj, encoding: &core::ffi::CStr) -> Result<Own, Raised> {
+    // SAFETY: a str by the caller's check and a NUL-terminated name; a new
+    // reference or null with an error set.
+    unsafe {
+        Own::from_new(ffi::PyUnicode_AsEncodedString(
+            text.ptr(),
+            encoding.as_ptr(),
+            core::ptr::null(),
+        ))
+    }
+}
+
 /// The interned twin of a str.
 #[inline]
 pub fn interned(text: Own) -> Own {
@@ -167,7 +234,5 @@ pub fn interned(text: Own) -> Own {
 /// Whether a str is interned: equal interned strs are the same object.
 #[inline(always)]
 pub fn is_interned(text: Obj) -> bool {
-    // SAFETY: a str by the caller's check. The low bits of the state say it
-    // (two bits since 3.12, before that two as well).
-    unsafe { (*text.ptr().cast::<ffi::PyASCIIObject>()).interned() != 0 }
+    state(text) & INTERNED != 0
 }

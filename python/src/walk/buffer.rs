@@ -3,6 +3,7 @@
 use super::{Flow, Stop, WRITTEN, Walker};
 use crate::error::Raised;
 use crate::fast::{Obj, Own, TypePtr, sequence};
+use crate::source::View;
 use ferropickle_core::limits::FRAME_TARGET_BYTES;
 use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
@@ -50,8 +51,12 @@ impl Walker {
         let (data, read_only) = view(obj)?;
         if let Some(callback) = self.hooks.buffer_callback.clone() {
             let keep = obj.own();
+            // A callback may release the buffer: its memory stays until it is
+            // written. What `list.append` answers is false, so that there is none.
+            let mut hold = None;
             if !sequence::is_list_append(callback.obj()) {
                 self.leave_pure()?;
+                hold = Some(View::hold(keep.obj())?);
             }
             let answer = match self.hooks.replayed_buffer() {
                 Some(in_band) => in_band,
@@ -74,9 +79,9 @@ impl Walker {
                 }
                 return WRITTEN;
             }
-            // The callback may have released the buffer.
-            let (data, read_only) = view(keep.obj())?;
-            return self.write_buffer(keep.obj(), data, read_only);
+            let outcome = self.write_buffer(keep.obj(), data, read_only);
+            drop(hold);
+            return outcome;
         }
         self.write_buffer(obj, data, read_only)
     }

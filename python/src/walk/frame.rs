@@ -48,6 +48,8 @@ pub enum Shape {
 /// Where a reduce frame stands: what it does next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
+    /// Nothing: the value is being checked.
+    Check,
     Callable,
     Arguments,
     Keywords,
@@ -113,6 +115,9 @@ pub enum Frame {
         in_batch: u32,
         batch: Batch,
         count: usize,
+        /// The item being written, for notes: alive as long as a frame above
+        /// writes it, but for `fast` mode.
+        item: Option<Obj>,
         state: IterState,
     },
     /// Pairs of an iterator, set in the object below.
@@ -146,7 +151,7 @@ pub enum Frame {
 /// Where an iterator frame stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IterState {
-    /// Before a batch.
+    /// Before a batch, or while the iterator is asked.
     Begin,
     /// An item was written.
     After,

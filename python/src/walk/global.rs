@@ -8,6 +8,7 @@ use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
 use crate::error::{Raised, display, repr};
 use crate::fast::{self, Obj, Own};
 use crate::types;
+use crate::wording;
 use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
 use pyo3::ffi;
@@ -156,11 +157,9 @@ impl Walker {
                 None => obj.getattr(names.name.obj())?,
             },
         };
-        let path = split(&display(qualname.obj()));
-        if path.iter().any(|part| part == "<locals>") {
-            // As each version words it.
-            let verb = if cfg!(all(Py_3_13, not(Py_3_14))) { "get" } else { "pickle" };
-            let text = format!("Can't {verb} local object {}", repr(qualname.obj()));
+        let path = split(qualname.obj());
+        if path.iter().any(|part| part == b"<locals>") {
+            let text = wording::local_object(obj, qualname.obj());
             // 3.14 made it a PicklingError.
             return Err(if cfg!(Py_3_14) {
                 Raised::pickling(&text)
@@ -173,25 +172,22 @@ impl Walker {
         let module = match types::import(module_name.obj()) {
             Ok(module) => module,
             Err(raised) => {
-                raised.discard();
-                let text = format!(
-                    "Can't pickle {}: import of module {} failed",
-                    repr(obj),
-                    repr(module_name.obj())
-                );
-                return Err(Raised::pickling(&text).into());
+                let refuse = |why: &str| {
+                    Raised::pickling(&wording::not_imported(obj, module_name.obj(), why))
+                };
+                return Err(raised.replaced(refuse).into());
             }
         };
         // An import gives the top package; the module itself is in sys.modules.
         let module = types::loaded_module(module_name.obj()).map_or(module, Obj::own);
         let Some((found, parent)) = deep_attribute(module.obj(), &path)? else {
-            let text = format!(
-                "Can't pickle {}: attribute lookup {} on {} failed",
-                repr(obj),
-                display(qualname.obj()),
-                display(module_name.obj())
-            );
-            return Err(Raised::pickling(&text).into());
+            let (shown, place) = (display(qualname.obj()), display(module_name.obj()));
+            let refuse = |_: &str| Raised::pickling(&wording::not_found(obj, &place, &shown));
+            return Err(match types::missing_attribute(module.obj(), &path) {
+                Some(raised) => raised.replaced(refuse),
+                None => refuse(""),
+            }
+            .into());
         };
         if found.obj() != obj {
             let text = format!(
@@ -227,15 +223,15 @@ impl Walker {
         if cfg!(not(Py_3_13))
             && let Some(parent) = parent
         {
-            let last = split(&display(qualname.obj())).pop().unwrap_or_default();
-            let last = fast::new_str(&last)?;
+            let last = split(qualname.obj()).pop().unwrap_or_default();
+            let last = fast::text::from_utf8(&last)?;
             let args = fast::new_tuple(&[parent.obj(), last.obj()])?;
             let value = fast::new_tuple(&[types::get().getattr_function.obj(), args.obj()])?;
             self.begin_reduce(value, Some(obj))?;
             return PUSHED;
         }
         // A path that leads back to the module is the name of its last part.
-        let mut path = split(&display(qualname.obj()));
+        let mut path = split(qualname.obj());
         if parent.is_none() {
             path.drain(..path.len() - 1);
         }
@@ -251,10 +247,10 @@ impl Walker {
                 self.op(Op::Mark);
             }
         }
-        let first = fast::new_str(&path[0])?;
+        let first = fast::text::from_utf8(&path[0])?;
         self.write_toplevel(module, first)?;
         for attribute in attributes {
-            let attribute = fast::new_str(&attribute)?;
+            let attribute = fast::text::from_utf8(&attribute)?;
             self.save_name(&attribute)?;
             self.op(if self.options.proto < 2 { Op::Tuple } else { Op::Tuple2 });
             self.op(Op::Reduce);
@@ -275,12 +271,15 @@ impl Walker {
             let fits =
                 text.is_ascii() || (self.options.proto == 3 && core::str::from_utf8(text).is_ok());
             if !fits {
-                let text = format!(
-                    "can't pickle {kind} identifier '{}' using pickle protocol {}",
-                    display(part.obj()),
-                    self.options.proto
-                );
-                return Err(Raised::pickling(&text).into());
+                let proto = self.options.proto;
+                let refuse =
+                    |_: &str| Raised::pickling(&wording::not_encodable(kind, part.obj(), proto));
+                let encoding = if proto < 3 { c"ascii" } else { c"utf-8" };
+                return Err(match fast::text::encode(part.obj(), encoding) {
+                    Err(raised) => raised.replaced(refuse),
+                    Ok(_) => refuse(""),
+                }
+                .into());
             }
         }
         self.enc.global(module_text, name_text);
@@ -300,8 +299,17 @@ impl Walker {
     }
 }
 
-pub fn split(qualname: &str) -> Vec<String> {
-    qualname.split('.').map(str::to_owned).collect()
+/// The parts of a qualified name, as UTF-8 with surrogates passed.
+pub fn split(qualname: Obj) -> Vec<Vec<u8>> {
+    let mut scratch = Vec::new();
+    let shown;
+    let text = if fast::is_str(qualname.ty()) {
+        fast::text::utf8(qualname, &mut scratch)
+    } else {
+        shown = display(qualname);
+        shown.as_bytes()
+    };
+    text.split(|byte| *byte == b'.').map(<[u8]>::to_vec).collect()
 }
 
 /// Follows a qualified name through module dicts and classes, running no code.
@@ -340,7 +348,7 @@ pub fn resolved_without_code(obj: Obj, module_name: Own, qualname: Own) -> Optio
 
 /// The module that an object says it is from, else the first loaded one that
 /// has it under its name, else `__main__` (`whichmodule` in `_pickle.c`).
-pub fn which_module(obj: Obj, path: &[String]) -> Result<Own, Raised> {
+pub fn which_module(obj: Obj, path: &[Vec<u8>]) -> Result<Own, Raised> {
     let names = types::get();
     if let Some(module) = obj.getattr_opt(names.module.obj())?
         && !module.is_none()
@@ -372,14 +380,14 @@ pub fn which_module(obj: Obj, path: &[String]) -> Result<Own, Raised> {
 }
 
 /// The attribute at the end of a path, and the object that has it.
-pub fn deep_attribute(from: Obj, path: &[String]) -> Result<Option<(Own, Own)>, Raised> {
+pub fn deep_attribute(from: Obj, path: &[Vec<u8>]) -> Result<Option<(Own, Own)>, Raised> {
     let mut parent = from.own();
     let mut found = from.own();
     for part in path {
-        if part == "<locals>" {
+        if part == b"<locals>" {
             return Ok(None);
         }
-        let name = fast::new_str(part)?;
+        let name = fast::text::from_utf8(part)?;
         let Some(next) = found.getattr_opt(name.obj())? else { return Ok(None) };
         parent = core::mem::replace(&mut found, next);
     }

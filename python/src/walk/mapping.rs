@@ -184,6 +184,9 @@ impl Walker {
             return Ok(());
         }
         self.boundary()?;
+        if let Frame::Pairs { state, .. } = &mut self.frames[depth] {
+            *state = IterState::Begin;
+        }
         let (next, following, in_batch, batch) = match (state, batch) {
             (IterState::Begin, _) => {
                 let Some(first) = self.next_pair(iter)? else {

@@ -12,6 +12,15 @@
 //!   Tuples and frozensets get their entry after their items; one with several
 //!   references is marked IN_PROGRESS meanwhile, and meeting the mark restarts
 //!   in Full. The root is never elided: its references say nothing.
+//!   What is counted are edges, and every edge that a walk follows (an item, a
+//!   key, a value, a slot, a `__dict__`) owns a reference, in every version.
+//!   References that the interpreter does not count are none of them: from 3.14
+//!   on a frame borrows from its variables what it puts on its stack
+//!   (LOAD_FAST_BORROW), and a free-threaded build defers the counting of
+//!   functions and classes. So a count of one may hide a frame that knows the
+//!   object, but no second edge; and what the frame does then, it does in the
+//!   foreign state. The root comes borrowed: the entry points take a reference
+//!   of their own. The count of an immortal object is never one.
 //! * **Foreign**: Python code has run. Frames, memo and pins own references
 //!   ([`Walker::leave_pure`] takes them all at once), everything is memoized
 //!   from here on, and the elided containers are in the memo as ELIDED: meeting
@@ -29,6 +38,7 @@ pub mod global;
 pub mod instance;
 pub mod known;
 pub mod mapping;
+pub mod notes;
 pub mod numpy;
 pub mod path;
 pub mod reduce;
@@ -177,6 +187,8 @@ pub struct Walker {
     since_signals: u32,
     /// Memory ran out where nothing could be returned.
     out_of_memory: bool,
+    /// The object of the dump that runs or has failed.
+    root: Option<Obj>,
 }
 
 /// Results of reducers that a restart must not ask for again.
@@ -217,6 +229,7 @@ impl Walker {
             epoch: scratch.epoch.wrapping_add(1),
             since_signals: 0,
             out_of_memory: false,
+            root: None,
         }
     }
 
@@ -224,6 +237,7 @@ impl Walker {
     /// time of the call, besides the caller's.
     pub fn dump(&mut self, root: Obj, first_index: u32) -> Result<(), Raised> {
         self.enc.restart(first_index);
+        self.root = Some(root);
         loop {
             match self.attempt(root) {
                 Ok(()) => return Ok(()),

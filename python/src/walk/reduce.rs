@@ -6,10 +6,11 @@
 use super::frame::{Frame, Phase, Shape};
 use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
 use crate::classify::Kind;
-use crate::error::{Raised, repr, type_name};
+use crate::error::Raised;
 use crate::fast::{self, Obj, Own};
 use crate::hooks::Table;
 use crate::types;
+use crate::wording;
 use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
 use pyo3::ffi;
@@ -133,10 +134,6 @@ impl Walker {
         if unsafe { ffi::PyUnicode_Check(value.ptr()) } != 0 {
             return self.save_global(obj, Some(value.obj()));
         }
-        // SAFETY: as above.
-        if unsafe { ffi::PyTuple_Check(value.ptr()) } == 0 {
-            return Err(Raised::pickling("__reduce__ must return a string or tuple").into());
-        }
         self.begin_reduce(value, Some(obj))?;
         PUSHED
     }
@@ -206,8 +203,7 @@ impl Walker {
         if let Some(method) = obj.getattr_opt(names.reduce.obj())? {
             return Ok(method.call(&[])?);
         }
-        let text = format!("can't pickle '{}' object: {}", type_name(obj), repr(obj));
-        Err(Raised::pickling(&text).into())
+        Err(Raised::pickling(&wording::not_reducible(obj)).into())
     }
 
     /// `__reduce_ex__` of a type whose method is C code that runs no Python.
@@ -226,52 +222,61 @@ impl Walker {
         method.call(&[proto.obj()])
     }
 
-    /// Checks a reduce value as stock does and pushes its frame.
+    /// Pushes the frame of a reduce value, and checks the value as stock does.
     pub fn begin_reduce(&mut self, value: Own, obj: Option<Obj>) -> Result<(), Stop> {
-        let len = fast::tuple_len(value.obj());
+        let value_obj = value.obj();
+        self.push(Frame::Reduce {
+            value: value_obj,
+            obj,
+            shape: Shape::Call,
+            phase: Phase::Check,
+        })?;
+        if self.pure {
+            self.pin(value);
+        }
+        // The frame is there already: notes name the object.
+        let checked = self.check_reduce(value_obj, obj)?;
+        if let Some(Frame::Reduce { shape, phase, .. }) = self.frames.last_mut() {
+            (*shape, *phase) = (checked, Phase::Callable);
+        }
+        Ok(())
+    }
+
+    fn check_reduce(&mut self, value: Obj, obj: Option<Obj>) -> Result<Shape, Stop> {
+        // SAFETY: a live object.
+        if unsafe { ffi::PyTuple_Check(value.ptr()) } == 0 {
+            return Err(Raised::pickling(&wording::reduce_result(value)).into());
+        }
+        let len = fast::tuple_len(value);
         if !(2..=6).contains(&len) {
             let text = "tuple returned by __reduce__ must contain 2 through 6 elements";
             return Err(Raised::pickling(text).into());
         }
-        let (callable, args) = (fast::tuple_get(value.obj(), 0), fast::tuple_get(value.obj(), 1));
+        let (callable, args) = (fast::tuple_get(value, 0), fast::tuple_get(value, 1));
         // SAFETY: all live objects.
         unsafe {
             if ffi::PyCallable_Check(callable.ptr()) == 0 {
-                let text = "first item of the tuple returned by __reduce__ must be callable";
-                return Err(Raised::pickling(text).into());
-            }
-            if ffi::PyTuple_Check(args.ptr()) == 0 {
-                let text = "second item of the tuple returned by __reduce__ must be a tuple";
-                return Err(Raised::pickling(text).into());
-            }
-            for (i, which) in [(3, "fourth"), (4, "fifth")] {
-                if let Some(items) = part(value.obj(), i)
-                    && ffi::PyIter_Check(items.ptr()) == 0
-                {
-                    let text = format!(
-                        "{which} element of the tuple returned by __reduce__ must be an iterator, not {}",
-                        type_name(items)
-                    );
-                    return Err(Raised::pickling(&text).into());
-                }
-            }
-            if let Some(setter) = part(value.obj(), 5)
-                && ffi::PyCallable_Check(setter.ptr()) == 0
-            {
-                let text = format!(
-                    "sixth element of the tuple returned by __reduce__ must be a function, not {}",
-                    type_name(setter)
-                );
+                let text = wording::reduce_item("first", "callable", callable);
                 return Err(Raised::pickling(&text).into());
             }
+            if ffi::PyTuple_Check(args.ptr()) == 0 {
+                let text = wording::reduce_item("second", "a tuple", args);
+                return Err(Raised::pickling(&text).into());
+            }
+            for (i, which) in [(3, "fourth"), (4, "fifth")] {
+                if let Some(items) = part(value, i)
+                    && ffi::PyIter_Check(items.ptr()) == 0
+                {
+                    return Err(Raised::pickling(&wording::reduce_iterator(which, items)).into());
+                }
+            }
+            if let Some(setter) = part(value, 5)
+                && ffi::PyCallable_Check(setter.ptr()) == 0
+            {
+                return Err(Raised::pickling(&wording::reduce_setter(setter)).into());
+            }
         }
-        let shape = self.shape(callable, args, obj)?;
-        let frame = Frame::Reduce { value: value.obj(), obj, shape, phase: Phase::Callable };
-        self.push(frame)?;
-        if self.pure {
-            self.pin(value);
-        }
-        Ok(())
+        self.shape(callable, args, obj)
     }
 
     fn shape(&mut self, callable: Obj, args: Obj, obj: Option<Obj>) -> Result<Shape, Stop> {
@@ -295,43 +300,35 @@ impl Walker {
         let label = if ex { "__newobj_ex__" } else { "__newobj__" };
         let len = fast::tuple_len(args);
         if ex && len != 3 {
-            let text =
-                format!("length of the NEWOBJ_EX argument tuple must be exactly 3, not {len}");
-            return Err(Raised::pickling(&text).into());
+            return Err(Raised::pickling(&wording::newobj_ex_len(len)).into());
         }
         if !ex && len < 1 {
-            return Err(Raised::pickling("__newobj__ arglist is empty").into());
+            return Err(Raised::pickling(wording::newobj_empty()).into());
         }
         let class = fast::tuple_get(args, 0);
         if ex && !class.is_class() {
-            let text = format!(
-                "first item from NEWOBJ_EX argument tuple must be a class, not {}",
-                type_name(class)
-            );
+            let text = wording::newobj_ex_argument("first", "a class", class);
             return Err(Raised::pickling(&text).into());
         }
         if ex && !fast::is_tuple(fast::tuple_get(args, 1).ty()) {
-            let text = format!(
-                "second item from NEWOBJ_EX argument tuple must be a tuple, not {}",
-                type_name(fast::tuple_get(args, 1))
-            );
+            let found = fast::tuple_get(args, 1);
+            let text = wording::newobj_ex_argument("second", "a tuple", found);
             return Err(Raised::pickling(&text).into());
         }
         if ex && !fast::is_dict(fast::tuple_get(args, 2).ty()) {
-            let text = format!(
-                "third item from NEWOBJ_EX argument tuple must be a dict, not {}",
-                type_name(fast::tuple_get(args, 2))
-            );
+            let found = fast::tuple_get(args, 2);
+            let text = wording::newobj_ex_argument("third", "a dict", found);
             return Err(Raised::pickling(&text).into());
         }
-        if class.getattr_opt(names.new.obj())?.is_none() {
-            let text = format!("args[0] from {label} args has no __new__");
-            return Err(Raised::pickling(&text).into());
+        // From 3.14 on the class of NEWOBJ must be one as well.
+        let is_class = cfg!(not(Py_3_14)) || class.is_class();
+        if !is_class || class.getattr_opt(names.new.obj())?.is_none() {
+            return Err(Raised::pickling(&wording::no_new(label, class)).into());
         }
         if let Some(obj) = obj {
             let own_class = obj.getattr(names.class.obj())?;
             if own_class.obj() != class {
-                let text = format!("args[0] from {label} args has the wrong class");
+                let text = wording::wrong_class(label, own_class.obj(), class);
                 return Err(Raised::pickling(&text).into());
             }
         }
@@ -351,7 +348,7 @@ impl Walker {
         };
         loop {
             let pushed = match phase {
-                Phase::Callable => {
+                Phase::Check | Phase::Callable => {
                     phase = Phase::Arguments;
                     self.set_phase(depth, phase);
                     self.save_callable(value, shape)?

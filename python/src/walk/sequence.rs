@@ -331,6 +331,7 @@ impl Walker {
             in_batch: 0,
             batch,
             count: 0,
+            item: None,
             state: IterState::Begin,
         })
     }
@@ -339,10 +340,14 @@ impl Walker {
     /// second item is known.
     pub(super) fn step_items(&mut self) -> Result<(), Stop> {
         let depth = self.frames.len() - 1;
-        let Frame::Items { iter, ahead, in_batch, batch, count, state } = self.frames[depth] else {
+        let Frame::Items { iter, ahead, in_batch, batch, count, state, .. } = self.frames[depth]
+        else {
             unreachable!("the caller looked at the frame")
         };
         self.boundary()?;
+        if let Frame::Items { state, .. } = &mut self.frames[depth] {
+            *state = IterState::Begin;
+        }
         let iter_keep = iter.own();
         let (item, following, in_batch, batch) = match (state, batch) {
             (IterState::Begin, _) => {
@@ -396,9 +401,10 @@ impl Walker {
         };
         drop(iter_keep);
         self.set_ahead(depth, following);
-        if let Frame::Items { in_batch: b, batch: how, count: c, state, .. } =
+        if let Frame::Items { in_batch: b, batch: how, count: c, item: i, state, .. } =
             &mut self.frames[depth]
         {
+            *i = Some(item.obj());
             *b = in_batch;
             *how = batch;
             *c = count + 1;

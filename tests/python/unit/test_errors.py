@@ -4,6 +4,11 @@ What belongs here: the text, type, identity and notes of exceptions. That someth
 is tested where the feature is.
 """
 
+import collections
+import copyreg
+import datetime
+import enum
+import functools
 import io
 import pickle
 import re
@@ -18,6 +23,8 @@ from helpers.crossing import raised
 from helpers.shapes import Keyed, Plain, Point, Raises, Record, Returns, Slotted, SlottedChild
 
 NOTES = sys.version_info >= (3, 11)
+# The standard library says by itself what it was serializing.
+STOCK_NOTES = sys.version_info >= (3, 14)
 LOCK = threading.Lock()
 
 
@@ -213,8 +220,121 @@ def test_the_pickle_face_keeps_the_standard_librarys_text():
         obj = make()
         theirs, ours = raised(pickle.dumps, obj), raised(compat.dumps, obj)
         assert (type(ours), str(ours)) == (type(theirs), str(theirs))
-        if NOTES:
+        assert repr(ours.__context__) == repr(theirs.__context__)
+        if NOTES and not STOCK_NOTES:
             assert any(path in note for note in ours.__notes__)
+
+
+class Broken:
+    """No reducer, equal to itself alone: anywhere in a graph."""
+
+    def __reduce_ex__(self, protocol):
+        raise KeyError("broken")
+
+
+class BrokenZone(datetime.tzinfo, Broken):
+    pass
+
+
+class BrokenCallable(Broken):
+    def __call__(self):
+        pass
+
+
+class Level(enum.Enum):
+    LOW = Broken()
+
+
+def new_ex(*args):
+    return copyreg.__newobj_ex__, args
+
+
+def broken_graphs():
+    x = Broken()
+    moment = datetime.datetime(2020, 1, 1, tzinfo=BrokenZone())
+    yield "list", [1, [2, x]]
+    yield "long list", [*range(1005), x]
+    yield "tuples", (1, (2, 3, 4, 5, x))
+    yield "dict", {"a": {(1, 2): x}}
+    yield "long dict", dict.fromkeys(range(1005)) | {"k": x}
+    yield "key", [{x: 1}]
+    yield "key inside", [{(1, x): 1}]
+    yield "set", [{x}]
+    yield "frozenset", frozenset([frozenset([x])])
+    yield "instance", Plain(a=Plain(b=[x]))
+    yield "instance in set", {Plain(a=x)}
+    yield "instance as key", {Plain(a=x): 1}
+    yield "instances below a set", {1, 2, 3, Plain(a=x), 4, 5}
+    yield "slots", [Slotted(left=1, right=x)]
+    yield "slots and dict", [SlottedChild(extra=x, left=1)]
+    yield "dict beside slots", [SlottedChild(more=x, left=1)]
+    yield "named tuple", [Point(1, x)]
+    yield "time zone", [moment]
+    yield "time zone of a time", (moment.timetz(),)
+    yield "enum", [Level.LOW]
+    yield "deque", collections.deque([1, Plain(a=x)])
+    yield "ordered dict", collections.OrderedDict(a=1, b=Plain(a=x))
+    yield "default dict", [collections.defaultdict(list, {"a": [x]})]
+    yield "list subclass", [Items([1, Plain(a=x)])]
+    yield "partial", functools.partial(print, x)
+    yield "bound method", [[].append, Plain(a=x).__eq__]
+    yield "callable", Returns((BrokenCallable(), ()))
+    yield "arguments", Returns((print, (1, x)))
+    yield "instance as argument", Returns((print, (Plain(a=x),)))
+    yield "state", Returns((Plain, (), Plain(a=x)))
+    yield "state setter", Returns((Plain, (), 1, None, None, BrokenCallable()))
+    yield "state with a setter", Returns((Plain, (), x, None, None, print))
+    yield "items", Returns(lambda: (list, (), None, iter([1, 2, x])))
+    yield "pairs", Returns(lambda: (dict, (), None, None, iter([(1, 2), ("k", x)])))
+    yield "key of pairs", Returns(lambda: (dict, (), None, None, iter([(1, 2), (x, 1)])))
+    yield "not a pair", Returns(lambda: (dict, (), None, None, iter([(1, 2), 3])))
+    yield "failing items", Returns(lambda: (list, (), None, failing()))
+    yield "newobj", Returns((copyreg.__newobj__, (Returns, 1, x)))
+    yield "newobj of none", Returns((copyreg.__newobj__, ()))
+    yield "newobj of another", Returns((copyreg.__newobj__, (str,)))
+    yield "newobj of no class", Returns((copyreg.__newobj__, (5,)))
+    yield "newobj_ex", Returns(new_ex(Returns, (1, x), {}))
+    yield "newobj_ex keywords", Returns(new_ex(Returns, (), {"k": x}))
+    yield "newobj_ex of too few", Returns(new_ex(Returns))
+    yield "newobj_ex of no class", Returns(new_ex(5, (), {}))
+    yield "newobj_ex without tuple", Returns(new_ex(Returns, [], {}))
+    yield "newobj_ex without dict", Returns(new_ex(Returns, (), []))
+    yield "reduce to a list", [Returns([])]
+    yield "reduce to too little", [Returns((print,))]
+    yield "reduce to no call", [Returns((5, ()))]
+    yield "reduce to no items", [Returns((list, (), None, 5))]
+    yield "reduce to no pairs", [Returns((list, (), None, None, 5))]
+    yield "reduce to no setter", [Returns((list, (), None, None, None, 5))]
+    yield "reduce to a name", [Returns("no_such_name")]
+    yield "reduce to a path", [Returns("Plain.no_such.name")]
+    yield "local", {"k": lambda: 0}
+    yield "bytes before", [b"bytes", bytearray(b"more"), x]
+
+
+def failing():
+    yield 1
+    raise KeyError("failing")
+
+
+class Items(list):
+    pass
+
+
+@pytest.mark.skipif(not STOCK_NOTES, reason="the standard library makes notes from 3.14 on")
+@pytest.mark.parametrize(
+    ("name", "obj"), [pytest.param(*case, id=case[0]) for case in broken_graphs()]
+)
+def test_the_pickle_face_makes_the_standard_librarys_notes(name, obj, protocol):
+    from ferropickle.compat import pickle as compat
+
+    def outcome(dumps):
+        try:
+            return len(dumps(obj, protocol))
+        except Exception as exc:
+            context = type(exc.__context__), str(exc.__context__)
+            return type(exc), str(exc), getattr(exc, "__notes__", None), context
+
+    assert outcome(compat.dumps) == outcome(pickle.dumps)
 
 
 class OwnError(Exception):
