@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from functools import lru_cache
 from types import CodeType
 
 __all__ = ["expression"]
@@ -99,7 +98,6 @@ def _class_of_private_names(code: CodeType) -> str | None:
     return None
 
 
-@lru_cache(maxsize=256)
 def _compiled(source: str) -> CodeType | None:
     try:
         return compile(source, "<source>", "exec", dont_inherit=True)

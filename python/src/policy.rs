@@ -215,10 +215,14 @@ impl Policy {
                 .map_err(|_| PyTypeError::new_err("max_captured must be a number of bytes or None"))
         });
         let rules = Rules::of(by_value, reducers)?;
+        let face = face.map(Face::of).transpose()?.unwrap_or_default();
+        // cloudpickle sets the attributes of a class that comes again.
+        let identity_of_face =
+            if face == Face::Cloudpickle { Identity::Refresh } else { Identity::First };
         let choices = Choices {
             gc: gc.map(GcChoice::of).transpose()?.unwrap_or_default(),
-            face: face.map(Face::of).transpose()?.unwrap_or_default(),
-            identity: identity.map(Identity::of).transpose()?.unwrap_or_default(),
+            face,
+            identity: identity.map(Identity::of).transpose()?.unwrap_or(identity_of_face),
             main: main.map(Main::of).transpose()?.unwrap_or_default(),
             paths: paths.map(Paths::of).transpose()?.unwrap_or_default(),
             sources: sources.map(Sources::of).transpose()?.unwrap_or_default(),

@@ -140,7 +140,12 @@ class Pickler(_native.Pickler):
 
     dispatch_table: MutableMapping[Any, Any] = ChainMap({}, copyreg.dispatch_table)
     dispatch = dispatch_table
-    reducer_override = _Inherited()
+    if TYPE_CHECKING:
+
+        def reducer_override(pickler: Pickler, obj: Any) -> Any: ...
+
+    else:
+        reducer_override = _Inherited()
 
     def __init__(
         self,

@@ -30,7 +30,6 @@ if typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 
-@functools.cache
 def _type_names() -> dict[str, type]:
     """The types that dill stores by a name of its own."""
     named = {**vars(builtins), **vars(types)}
