@@ -202,7 +202,8 @@ fn make(ty: TypePtr) -> Plan {
     plan
 }
 
-fn has_flag(ty: TypePtr, flag: core::ffi::c_ulong) -> bool {
+/// Whether a type has one of the interpreter's flags.
+pub fn has_flag(ty: TypePtr, flag: core::ffi::c_ulong) -> bool {
     // SAFETY: a live type.
     unsafe { ffi::PyType_HasFeature(ty, flag) != 0 }
 }

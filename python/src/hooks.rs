@@ -14,7 +14,10 @@ pub enum Table {
 
 /// The hooks of one dump.
 pub struct Hooks {
+    /// Whether something is to be asked of, or told about, every object.
     pub has_persistent_id: bool,
+    /// Told of each object before it is written: see `Walker::observe`.
+    pub observer: Option<Own>,
     pub persistent_id: Option<Own>,
     pub reducer_override: Option<Own>,
     pub buffer_callback: Option<Own>,
@@ -29,6 +32,7 @@ impl Default for Hooks {
     fn default() -> Self {
         Hooks {
             has_persistent_id: false,
+            observer: None,
             persistent_id: None,
             reducer_override: None,
             buffer_callback: None,
@@ -59,8 +63,10 @@ impl Hooks {
             Some(table) => Table::Own(table),
             None => Table::Copyreg,
         };
+        let observer = pickler.getattr_opt(names.observe.obj())?;
         Ok(Hooks {
-            has_persistent_id: persistent_id.is_some(),
+            has_persistent_id: persistent_id.is_some() || observer.is_some(),
+            observer,
             persistent_id,
             reducer_override: pickler.getattr_opt(names.reducer_override.obj())?,
             buffer_callback,

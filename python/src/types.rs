@@ -55,6 +55,7 @@ table! {
         readline = c"readline";
         readinto = c"readinto";
         peek = c"peek";
+        observe = c"_observe";
         persistent_id = c"persistent_id";
         persistent_load = c"persistent_load";
         reducer_override = c"reducer_override";

@@ -239,18 +239,15 @@ impl Walker {
             return Ok(());
         }
         let names = types::get();
-        if self.by_value.choices.main == Main::Ref
-            && let Some(name) = module_with_dict(globals.obj())
-        {
-            let name = self.pin(name);
-            self.save_dict_of_module(name)?;
+        if self.by_value.choices.main == Main::Ref && self.save_shared_dict(globals.obj())? {
             let index = self.enc.memoize();
             let key = globals.addr();
             let namespace = Namespace { index, written: None, _globals: globals };
             self.by_value.namespaces.insert(key, namespace);
             return Ok(());
         }
-        if let Some(module) = self.module_of_namespace(globals.obj())? {
+        let module = self.module_of_namespace(globals.obj())?;
+        if let Some(module) = module {
             // The module itself is in the stream: its functions share its dict.
             self.save_named(&super::named::VARS)?;
             self.enc.get(module);
@@ -260,6 +257,12 @@ impl Walker {
             self.enc.op(Op::EmptyDict);
         }
         let index = self.enc.memoize();
+        if module.is_none() {
+            // C code that imports looks for it in the globals of its caller.
+            self.save_key_str(names.builtins.obj())?;
+            self.save_named(&BUILTINS)?;
+            self.enc.op(Op::Setitem);
+        }
         for key in [&names.name, &names.package] {
             if let Some(value) = fast::dict_get(globals.obj(), key.obj())
                 && (value.is_none() || fast::is_str(value.ty()))
@@ -329,6 +332,22 @@ impl Walker {
     }
 
     /// `__dict__` of a module that the receiver imports.
+    /// The dict that functions share with the receiver's module: what a
+    /// persistent id stands for, or a module's own by name.
+    fn save_shared_dict(&mut self, globals: Obj) -> Result<bool, Stop> {
+        if let Some(hook) = self.hooks.persistent_id.clone() {
+            let id = hook.call(&[globals])?;
+            if !id.is_none() {
+                self.write_persistent_whole(id)?;
+                return Ok(true);
+            }
+        }
+        let Some(name) = module_with_dict(globals) else { return Ok(false) };
+        let name = self.pin(name);
+        self.save_dict_of_module(name)?;
+        Ok(true)
+    }
+
     fn save_dict_of_module(&mut self, name: Obj) -> Result<(), Stop> {
         if self.options.proto < 4 {
             self.save_named(&super::named::VARS)?;

@@ -28,7 +28,7 @@ mod script;
 mod typing;
 
 use crate::error::Raised;
-use crate::fast::{self, Obj, Own, instance};
+use crate::fast::{self, Obj, Own, TypePtr, instance};
 use crate::policy::{Choices, Face, Main};
 use crate::types;
 use crate::walk::global::{self, Resolved};
@@ -136,9 +136,10 @@ impl ByValue {
         }
     }
 
-    /// Whether the policy has reducers, which are asked about every object.
-    pub fn has_reducers(&self) -> bool {
-        self.choices.rules.as_ref().is_some_and(|rules| rules.reducers.is_some())
+    /// Whether the policy has a reducer for a type, or may have: that is asked
+    /// where code may run.
+    pub fn may_have_reducer(&self, ty: TypePtr) -> bool {
+        self.choices.rules.as_ref().is_some_and(|rules| rules.may_have_reducer(ty))
     }
 
     /// The policy's reducer for a type.
@@ -349,8 +350,8 @@ impl Walker {
             return Ok(None);
         }
         match self.by_value.takes_module(module.obj()) {
-            Some(true) => return Ok(Some(None)),
-            Some(false) => {}
+            Some(true) if !self.is_dill_namedtuple(obj)? => return Ok(Some(None)),
+            Some(_) => {}
             None => return Ok(None),
         }
         let Some(loaded) = types::loaded_module(module.obj()) else { return Ok(Some(None)) };
@@ -377,6 +378,20 @@ impl Walker {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a class goes by name where others go by value: named tuples, with
+    /// the face of dill, unless the policy lists modules.
+    fn is_dill_namedtuple(&self, class: Obj) -> Result<bool, Raised> {
+        let choices = &self.by_value.choices;
+        let listed = choices.rules.as_ref().is_some_and(|rules| rules.lists_modules());
+        if choices.face != Face::Dill || listed || !class.is_class() {
+            return Ok(false);
+        }
+        let ty = class.ptr().cast();
+        let fields = fast::intern(c"_fields")?;
+        Ok(crate::classify::has_flag(ty, pyo3::ffi::Py_TPFLAGS_TUPLE_SUBCLASS)
+            && fast::dict_get(instance::class_dict(ty)?.obj(), fields.obj()).is_some())
     }
 
     /// As `takes_module`, the policy's predicates asked. Outside the pure state.

@@ -1,7 +1,7 @@
 //! What a policy says of modules and types: `by_value` and `reducers`.
 
 use crate::error::display;
-use crate::fast::{self, Obj, Own};
+use crate::fast::{self, Obj, Own, TypePtr};
 use crate::types;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -50,11 +50,7 @@ impl Rules {
                 rules.add(given)?;
             }
         }
-        let says_nothing = rules.modules.is_empty()
-            && rules.predicates.is_empty()
-            && !rules.project
-            && rules.reducers.is_none();
-        Ok((!says_nothing).then_some(rules))
+        Ok((rules.lists_modules() || rules.reducers.is_some()).then_some(rules))
     }
 
     fn add(&mut self, given: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -75,6 +71,11 @@ impl Rules {
             return Err(PyTypeError::new_err(text));
         }
         Ok(())
+    }
+
+    /// Whether `by_value` was given.
+    pub fn lists_modules(&self) -> bool {
+        !self.modules.is_empty() || !self.predicates.is_empty() || self.project
     }
 
     /// Whether functions and classes of a module go by value.
@@ -106,6 +107,23 @@ impl Rules {
             }
         }
         Ok(false)
+    }
+
+    /// Whether there may be a reducer for a type. Runs no code: what only code
+    /// could tell is true.
+    pub fn may_have_reducer(&self, ty: TypePtr) -> bool {
+        let Some(reducers) = &self.reducers else { return false };
+        // SAFETY: live objects; the reducers are held by the policy. Types are
+        // found by their address unless their metaclass says otherwise.
+        unsafe {
+            let reducers = Obj::new(reducers.as_ptr());
+            let meta = pyo3::ffi::Py_TYPE(ty.cast());
+            let hash = |ty: TypePtr| (*ty).tp_hash.map(|hash| hash as usize);
+            let by_address = hash(meta) == hash(&raw mut pyo3::ffi::PyType_Type);
+            !by_address
+                || !fast::is_dict(reducers.ty())
+                || fast::dict_get(reducers, Obj::new(ty.cast())).is_some()
+        }
     }
 
     /// The reducer that the policy has for a type.

@@ -252,7 +252,8 @@ impl Walker {
         self.save(root)?;
         self.run(0)?;
         self.enc.finish()?;
-        self.check_memory()
+        self.check_memory()?;
+        Ok(self.observe(root, usize::MAX)?)
     }
 
     fn check_memory(&self) -> Result<(), Stop> {

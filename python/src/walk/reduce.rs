@@ -41,7 +41,7 @@ impl Walker {
         if super::buffer::is_pickle_buffer(ty) {
             return self.save_buffer(obj);
         }
-        if self.hooks.asks_for_everything() || self.by_value.has_reducers() {
+        if self.hooks.asks_for_everything() || self.by_value.may_have_reducer(ty) {
             return self.save_foreign(obj);
         }
         if fast::is_type(ty) {
@@ -534,12 +534,28 @@ impl Walker {
         Ok(())
     }
 
+    /// Tells the observer of an object that comes next: what it is, how many
+    /// objects are being written around it, and how many bytes there are so far.
+    /// At the end it is told of the root once more, at depth -1.
+    pub(super) fn observe(&self, obj: Obj, depth: usize) -> Result<(), Raised> {
+        let Some(observer) = self.hooks.observer.clone() else { return Ok(()) };
+        let depth = fast::long::from_i64(i64::try_from(depth).unwrap_or(-1))?;
+        let written = self.sink.written() + self.enc.out().len();
+        let written = fast::long::from_i64(i64::try_from(written).unwrap_or(i64::MAX))?;
+        observer.call(&[obj, depth.obj(), written.obj()]).map(drop)
+    }
+
     /// Asks for a persistent id; `None` if the object has none, else whether a
     /// frame was pushed.
     #[cold]
     pub(super) fn save_persistent(&mut self, obj: Obj) -> Result<Option<bool>, Stop> {
-        let Some(hook) = self.hooks.persistent_id.clone() else { return Ok(None) };
         let keep = obj.own();
+        self.observe(obj, self.frames.len())?;
+        let Some(hook) = self.hooks.persistent_id.clone() else {
+            let pushed = self.save_plain(obj)?;
+            drop(keep);
+            return Ok(Some(pushed));
+        };
         let id = hook.call(&[keep.obj()])?;
         if id.is_none() {
             // Alive until it is written: what follows takes references.
@@ -547,6 +563,20 @@ impl Walker {
             drop(keep);
             return Ok(Some(pushed));
         }
+        let depth = self.frames.len();
+        self.write_persistent(id)?;
+        Ok(Some(self.frames.len() > depth))
+    }
+
+    /// As [`Walker::write_persistent`], to its end.
+    pub(crate) fn write_persistent_whole(&mut self, id: Own) -> Result<(), Stop> {
+        let depth = self.frames.len();
+        self.write_persistent(id)?;
+        self.run(depth)
+    }
+
+    /// Writes a persistent id, or pushes a frame that will.
+    fn write_persistent(&mut self, id: Own) -> Result<(), Stop> {
         if self.enc.binary() {
             let frame = Frame::Then {
                 keep: id.obj(),
@@ -556,7 +586,7 @@ impl Walker {
             };
             self.push(frame)?;
             self.save_plain(id.obj())?;
-            return Ok(Some(true));
+            return Ok(());
         }
         // SAFETY: alive; a new reference or null with an error set.
         let text = unsafe { Own::from_new(ffi::PyObject_Str(id.ptr()))? };
@@ -566,7 +596,7 @@ impl Walker {
             return Err(Raised::pickling(text).into());
         }
         self.enc.line(Op::Persid, bytes);
-        Ok(Some(false))
+        Ok(())
     }
 }
 
