@@ -2,9 +2,10 @@
 
 Same names, same arguments, same rules of what goes by value: what no import
 leads to, what `__main__` defines, and the modules of
-`register_pickle_by_value`. Two things differ, both for the better: streams
-need nothing but the standard library to be loaded, and no depth is too deep.
-`load` and `loads` also read what cloudpickle itself has written.
+`register_pickle_by_value`. A class that comes again is the one that is there,
+its attributes set anew. Two things differ, both for the better: streams need
+nothing but the standard library to be loaded, and no depth is too deep. `load`
+and `loads` also read what cloudpickle itself has written.
 """
 
 from __future__ import annotations
@@ -59,13 +60,16 @@ class _Registry:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.modules: dict[str, types.ModuleType] = {}
-        self.policy = Policy(face="cloudpickle")
+        self.policy = self._policy()
 
     def change(self, modules: dict[str, types.ModuleType]) -> None:
         """Put other modules in the place of those registered; hold the lock."""
         self.modules = modules
-        by_value = tuple(modules.values()) or None
-        self.policy = Policy(face="cloudpickle", by_value=by_value)
+        self.policy = self._policy()
+
+    def _policy(self) -> Policy:
+        by_value = tuple(self.modules.values()) or None
+        return Policy(face="cloudpickle", identity="refresh", by_value=by_value)
 
 
 _registry = _Registry()

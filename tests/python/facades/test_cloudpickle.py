@@ -90,6 +90,27 @@ class TestDumping:
         assert len(cloudpickle.dumps(deep)) > 100_000
 
 
+class TestClasses:
+    @pytest.mark.parametrize("loads", [pickle.loads, cloudpickle.loads])
+    def test_one_that_comes_again_has_its_attributes_set_anew(self, loads):
+        class Local:
+            x = 1
+
+        data = cloudpickle.dumps(Local)
+        Local.x = 99
+        assert loads(data) is Local
+        assert Local.x == 1
+
+    def test_one_that_has_changed_is_still_the_same(self):
+        class Local:
+            x = 1
+
+        before = cloudpickle.dumps(Local())
+        Local.y = 2
+        after = cloudpickle.dumps(Local())
+        assert type(pickle.loads(before)) is type(pickle.loads(after)) is Local
+
+
 class TestLoading:
     def test_files_and_bytes(self):
         data = cloudpickle.dumps([1])

@@ -83,7 +83,7 @@ def test_streams_of_a_release(release, tmp_path):
     work.mkdir()
     (work / "peers.txt").write_text("line\n")
     wanted = unpack(release, streams)
-    assert wanted > 25
+    assert wanted > 15
     said = run_python(LOADER, GOLDEN, streams, work)
     assert said == f"{wanted} tried\n"
 
