@@ -31,6 +31,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/fast/text.rs", "the characters of a str"),
     // CPython's C API while walking, on objects that the walker's state keeps alive.
     ("python/src/walk/buffer.rs", "PEP 3118 views, and the object behind a PickleBuffer"),
+    ("python/src/byvalue/annotations.rs", "a function called with a keyword"),
     ("python/src/byvalue/class.rs", "types of metaclasses compared, the MRO read"),
     ("python/src/byvalue/code.rs", "parts of a complex constant"),
     ("python/src/byvalue/enums.rs", "dicts filled, classes compared"),

@@ -48,6 +48,9 @@ impl Walker {
         self.plan_dependencies(&mut plan, class, bases.obj());
         let id = self.class_id(class)?;
         self.plan_candidate(&mut plan, id.as_deref());
+        if has_late_annotations(class)? {
+            self.leave_pure()?;
+        }
         let attributes = attributes(class)?;
         let stand_in = needs_stand_in(ty);
         self.plan_maker(&mut plan, class)?;
@@ -252,6 +255,11 @@ fn attributes(class: Obj) -> Result<Attributes, Raised> {
             b"__orig_bases__" if generic => found.early.push(pair),
             b"__slots__" => found.early.push((key.own(), slots(value, dict.obj())?)),
             b"_abc_impl" | b"__annotations_cache__" => {}
+            b"__annotate_func__" if value.is_none() => {}
+            b"__annotate_func__" => {
+                let computed = super::annotations::computed(class)?;
+                found.rest.push((fast::intern(c"__annotations__")?, computed));
+            }
             b"__dict__" | b"__weakref__" if is_getset(value) => {}
             // Made again by `typing` itself, with closures over the class.
             b"__subclasshook__" | b"__init__" if generic && is_typing_local(value) => {}
@@ -262,6 +270,15 @@ fn attributes(class: Obj) -> Result<Attributes, Raised> {
         }
     }
     Ok(found)
+}
+
+/// Whether the class has annotations that are computed when they are asked for.
+fn has_late_annotations(class: Obj) -> Result<bool, Raised> {
+    if cfg!(not(Py_3_14)) {
+        return Ok(false);
+    }
+    let dict = instance::class_dict(class.ptr().cast())?;
+    Ok(fast::dict_get(dict.obj(), fast::intern(c"__annotate_func__")?.obj()).is_some())
 }
 
 /// The value of `__slots__`; an iterator is used up by now, so the names are

@@ -150,7 +150,6 @@ impl Walker {
             ("__defaults__", fields.defaults),
             ("__kwdefaults__", fields.kwdefaults),
             ("__type_params__", fields.type_params),
-            ("__annotate__", fields.annotate),
         ] {
             if let Some(value) = value
                 && !value.is_none()
@@ -159,11 +158,17 @@ impl Walker {
                 slots.push((name, value.own()));
             }
         }
-        if let Some(annotations) = function::annotations(obj)
+        let annotations = match fields.annotate {
+            Some(annotate) if !annotate.is_none() => {
+                self.leave_pure()?;
+                Some(super::annotations::computed(obj)?)
+            }
+            _ => function::annotations(obj),
+        };
+        if let Some(annotations) = annotations
             && fast::is_dict(annotations.ty())
             && fast::dict_len(annotations.obj()) > 0
         {
-            slots.retain(|(name, _)| *name != "__annotate__");
             slots.push(("__annotations__", annotations));
         }
         if let Some(doc) = fields.doc.or(Some(none()))
@@ -542,7 +547,6 @@ fn dotted(name: &str) -> &'static str {
         "__kwdefaults__" => ".__kwdefaults__",
         "__annotations__" => ".__annotations__",
         "__type_params__" => ".__type_params__",
-        "__annotate__" => ".__annotate__",
         _ => "",
     }
 }

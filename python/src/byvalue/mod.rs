@@ -11,10 +11,11 @@
 //! | code objects | `code.rs`; the names they use: `scan.rs` |
 //! | classes | `class.rs`; enums: `enums.rs`; which class is the same: `identity.rs` |
 //! | properties, methods and the like | `parts.rs` |
-//! | type variables | `typing.rs` |
+//! | type variables | `typing.rs`; annotations of 3.14: `annotations.rs` |
 //! | names of the standard library in streams | `named.rs` |
 //! | how a plan of steps is written | `script.rs` |
 
+mod annotations;
 mod class;
 mod code;
 mod enums;
