@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ferropickle import _native
 from ferropickle._native import Policy
 from ferropickle.compat._streams.cloudpickle_names import dynamic_subimport, subimport
+from ferropickle.compat._text_files import reduce_text_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -69,7 +70,8 @@ class _Registry:
 
     def _policy(self) -> Policy:
         by_value = tuple(self.modules.values()) or None
-        return Policy(face="cloudpickle", identity="refresh", by_value=by_value)
+        reducers: dict[type, Callable[[Any], Any]] = {io.TextIOWrapper: reduce_text_file}
+        return Policy(face="cloudpickle", by_value=by_value, reducers=reducers)
 
 
 _registry = _Registry()

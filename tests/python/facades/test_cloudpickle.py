@@ -3,6 +3,7 @@
 import copyreg
 import io
 import logging
+import os
 import pickle
 import sys
 import textwrap
@@ -109,6 +110,58 @@ class TestClasses:
         Local.y = 2
         after = cloudpickle.dumps(Local())
         assert type(pickle.loads(before)) is type(pickle.loads(after)) is Local
+
+
+class TestTextFiles:
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / "file.txt"
+        path.write_text("h\xe9llo\nworld", encoding="utf-8")
+        return path
+
+    def test_what_they_hold_at_their_position(self, path):
+        with open(path, encoding="utf-8") as file:
+            file.readline()
+            loaded = pickle.loads(cloudpickle.dumps([file, local_function()]))[0]
+            assert file.read() == "world"
+        assert isinstance(loaded, io.StringIO)
+        assert loaded.name == str(path)
+        assert loaded.read() == "world"
+        loaded.seek(0)
+        assert loaded.read() == "h\xe9llo\nworld"
+
+    def test_a_position_is_counted_in_characters(self, path):
+        with open(path, "r+", encoding="utf-8") as file:
+            file.read(3)
+            assert pickle.loads(cloudpickle.dumps(file)).read() == "lo\nworld"
+
+    def test_output_and_error_are_the_receivers(self, monkeypatch, path):
+        with open(path, "w") as out, open(path, "w") as err:
+            monkeypatch.setattr(sys, "stdout", out)
+            monkeypatch.setattr(sys, "stderr", err)
+            loaded = pickle.loads(cloudpickle.dumps([out, err]))
+            monkeypatch.undo()
+        assert loaded == [sys.stdout, sys.stderr] or loaded == [out, err]
+
+    def test_what_is_refused(self, path, monkeypatch):
+        with open(path) as closed:
+            pass
+        with open(path) as stdin, open(path, "a") as write_only:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            for file, text in [
+                (closed, "closed"),
+                (stdin, "standard input"),
+                (write_only, "not opened for reading"),
+            ]:
+                with pytest.raises(pickle.PicklingError, match=text):
+                    cloudpickle.dumps(file)
+            monkeypatch.undo()
+
+    def test_a_terminal_is_refused(self):
+        controller, terminal = os.openpty()
+        with open(terminal) as file, pytest.raises(pickle.PicklingError, match="tty"):
+            cloudpickle.dumps(file)
+        os.close(controller)
 
 
 class TestLoading:
