@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ferropickle._native import Policy
-from ferropickle.compat.dill import _files
+from ferropickle.compat.dill import _files, _process
 from ferropickle.compat.dill._errors import PicklingError
 
 if TYPE_CHECKING:
@@ -40,13 +40,17 @@ def chosen(
     if not savers and module is None:
         key = (byref, fmode, recurse)
         if key not in _PLAIN:
-            _PLAIN[key] = _made(byref, recurse, _files.reducers(fmode))
+            _PLAIN[key] = _made(byref, recurse, _reducers(fmode))
         return _PLAIN[key]
     # weak, as the pickler holds the policy
     owner = weakref.ref(pickler)
-    reducers: dict[type, Any] = _files.reducers(fmode)
+    reducers = _reducers(fmode)
     reducers.update((kind, partial(_saved, owner, saver)) for kind, saver in savers)
     return _made(byref, recurse, reducers, module)
+
+
+def _reducers(fmode: int) -> dict[type, Any]:
+    return {**_files.reducers(fmode), **_process.reducers()}
 
 
 def _made(
