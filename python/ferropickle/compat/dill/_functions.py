@@ -7,8 +7,12 @@ import subprocess
 import sys
 from typing import IO, Any
 
+from ferropickle import _native
+from ferropickle.compat.dill import _policies as policies
 from ferropickle.compat.dill._errors import PicklingError, UnpicklingError
-from ferropickle.compat.dill._pickler import Pickler, Unpickler
+from ferropickle.compat.dill._pickler import Pickler, Unpickler, of_main
+from ferropickle.compat.dill.logger import adapter
+from ferropickle.compat.dill.settings import chosen
 
 __all__ = ["check", "copy", "dump", "dumps", "load", "loads", "pickles"]
 
@@ -43,6 +47,14 @@ def dumps(
     **kwds: Any,
 ) -> bytes:
     """Return the pickled form of an object; see `dump`."""
+    if not kwds and not Pickler.dispatch and not adapter.tracing:
+        # what a Pickler would do, without one
+        policy = policies.plain(
+            bool(chosen("byref", byref)),
+            int(chosen("fmode", fmode)),
+            bool(chosen("recurse", recurse)),
+        )
+        return _native.dumps(obj, int(chosen("protocol", protocol)), policy=policy)
     file = io.BytesIO()
     dump(obj, file, protocol, byref, fmode, recurse, **kwds)
     return file.getvalue()
@@ -61,7 +73,8 @@ def load(file: IO[bytes], ignore: bool | None = None, **kwds: Any) -> Any:
 
 def loads(str: bytes, ignore: bool | None = None, **kwds: Any) -> Any:
     """Read an object from bytes; see `load`."""
-    return load(io.BytesIO(str), ignore, **kwds)
+    obj = _native.loads(str, policy=policies.LOAD, **kwds)
+    return obj if chosen("ignore", ignore) else of_main(obj)
 
 
 def copy(obj: Any, *args: Any, **kwds: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 from ferropickle import _native
 from ferropickle.compat.dill import _policies as policies
 from ferropickle.compat.dill.logger import Trace, adapter
-from ferropickle.compat.dill.settings import settings
+from ferropickle.compat.dill.settings import chosen, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,12 +63,12 @@ class Pickler(_native.Pickler):
         fmode: int | None = None,
         recurse: bool | None = None,
     ) -> None:
-        self.proto = int(_chosen("protocol", protocol))
-        self._byref = bool(_chosen("byref", byref))
+        self.proto = int(chosen("protocol", protocol))
+        self._byref = bool(chosen("byref", byref))
         policy = policies.chosen(
             byref=self._byref,
-            fmode=int(_chosen("fmode", fmode)),
-            recurse=bool(_chosen("recurse", recurse)),
+            fmode=int(chosen("fmode", fmode)),
+            recurse=bool(chosen("recurse", recurse)),
             module=self._module,
             savers=tuple(self.dispatch.items()),
             pickler=self,
@@ -113,7 +113,7 @@ class Unpickler(_native.Unpickler):
         errors: str = "strict",
         buffers: Any = (),
     ) -> None:
-        self._ignore = bool(_chosen("ignore", ignore))
+        self._ignore = bool(chosen("ignore", ignore))
         super().__init__(
             file,
             fix_imports=fix_imports,
@@ -133,17 +133,18 @@ class Unpickler(_native.Unpickler):
         Raises UnpicklingError, and what the rebuilding of the objects raises.
         """
         obj = super().load()
-        cls = type(obj)
-        if not self._ignore and cls.__module__ == "__main__":
-            now = getattr(sys.modules["__main__"], cls.__name__, cls)
-            if now is not cls:
-                with contextlib.suppress(AttributeError, TypeError):
-                    obj.__class__ = now
-        return obj
+        return obj if self._ignore else of_main(obj)
 
 
-def _chosen(name: str, given: Any) -> Any:
-    return settings[name] if given is None else given
+def of_main(obj: Any) -> Any:
+    """Give an instance of a class of ``__main__`` the class that has this name there now."""
+    cls = type(obj)
+    if cls.__module__ == "__main__":
+        now = getattr(sys.modules["__main__"], cls.__name__, cls)
+        if now is not cls:
+            with contextlib.suppress(AttributeError, TypeError):
+                obj.__class__ = now
+    return obj
 
 
 def pickle(t: type, func: _Saver) -> None:

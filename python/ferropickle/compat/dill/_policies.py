@@ -38,15 +38,23 @@ def chosen(
     Raises ValueError for an unknown `fmode`.
     """
     if not savers and module is None:
-        key = (byref, fmode, recurse)
-        if key not in _PLAIN:
-            _PLAIN[key] = _made(byref, recurse, _reducers(fmode))
-        return _PLAIN[key]
+        return plain(byref, fmode, recurse)
     # weak, as the pickler holds the policy
     owner = weakref.ref(pickler)
     reducers = _reducers(fmode)
     reducers.update((kind, partial(_saved, owner, saver)) for kind, saver in savers)
     return _made(byref, recurse, reducers, module)
+
+
+def plain(byref: bool, fmode: int, recurse: bool) -> Policy:
+    """The policy of picklers without savers.
+
+    Raises ValueError for an unknown `fmode`.
+    """
+    key = (byref, fmode, recurse)
+    if key not in _PLAIN:
+        _PLAIN[key] = _made(byref, recurse, _reducers(fmode))
+    return _PLAIN[key]
 
 
 def _reducers(fmode: int) -> dict[type, Any]:

@@ -28,3 +28,8 @@ settings: dict[str, Any] = {
     "recurse": False,
     "ignore": False,
 }
+
+
+def chosen(name: str, given: Any) -> Any:
+    """An argument, or where it is None what the settings have."""
+    return settings[name] if given is None else given
