@@ -8,7 +8,40 @@
 use crate::error::{Error, Result};
 use crate::limits::{FRAME_HEADER_BYTES, FRAME_MIN_BYTES, FRAME_TARGET_BYTES, HIGHEST_PROTOCOL};
 use crate::opcode::Op;
-use crate::out::{HeapStorage, Out, Storage};
+use crate::out::{Form, HeapStorage, Out, Storage};
+
+/// Room asked for a run of numbers.
+const RUN_BYTES: usize = 4096;
+
+/// The form of an int from protocol 2 on, by the place of its highest bit
+/// besides the sign; 64 added for a negative one.
+static INT_FORMS: [Form; 128] = {
+    let mut forms = [Form::new(Op::Binint as u8, 4, false); 128];
+    let mut i = 0;
+    while i < forms.len() {
+        // 63 bits at most: the last place of each half is never asked for.
+        let (bits, negative) = (i as u8 % 64 % 63 + 1, i >= 64);
+        if bits <= 8 && !negative {
+            forms[i] = Form::new(Op::Binint1 as u8, 1, false);
+        } else if bits <= 16 && !negative {
+            forms[i] = Form::new(Op::Binint2 as u8, 2, false);
+        } else if bits > 31 {
+            // The fewest bytes that keep the sign.
+            forms[i] = Form::new(Op::Long1 as u8, bits / 8 + 1, true);
+        }
+        i += 1;
+    }
+    forms
+};
+
+/// The form of an int. Looked up, as widths come in no order and a branch on
+/// them would be guessed wrong.
+#[inline(always)]
+fn int_form(value: i64) -> Form {
+    let sign = value >> 63;
+    let highest = 63 - ((value ^ sign) | 1).leading_zeros();
+    INT_FORMS[(highest | (sign as u32 & 64)) as usize & 127]
+}
 
 /// Writes one stream.
 #[derive(Debug)]
@@ -235,29 +268,37 @@ impl<S: Storage> Encoder<S> {
     /// An int that fits 64 bits.
     #[inline(always)]
     pub fn int(&mut self, value: i64) {
-        if self.proto == 0 {
-            return self.int_text(value);
+        if self.proto < 2 {
+            return self.int_legacy(value);
         }
-        if (0..256).contains(&value) {
-            self.out.put([Op::Binint1 as u8, value as u8]);
-        } else if (256..65536).contains(&value) {
-            self.out.put_tagged(Op::Binint2 as u8, (value as u16).to_le_bytes());
-        } else if let Ok(v) = i32::try_from(value) {
-            self.op_u32(Op::Binint, v as u32);
-        } else {
-            self.int_wide(value);
-        }
+        self.out.put_number(int_form(value), value.to_le_bytes());
     }
 
-    #[inline(never)]
-    fn int_wide(&mut self, value: i64) {
+    /// Ints, up to the next boundary, as long as `next` gives one for the
+    /// number of those written; says how many that were.
+    #[inline(always)]
+    pub fn ints(&mut self, mut next: impl FnMut(usize) -> Option<i64>) -> usize {
         if self.proto < 2 {
-            return self.int_text(value);
+            return 0;
         }
-        // The fewest bytes that keep the sign.
-        let bits = 65 - if value < 0 { (!value).leading_zeros() } else { value.leading_zeros() };
-        let n = (bits as usize).div_ceil(8);
-        self.out.put_pair([Op::Long1 as u8, n as u8], &value.to_le_bytes()[..n]);
+        let room = self.next_boundary.saturating_sub(self.out.len()).min(RUN_BYTES);
+        self.out.put_numbers(room, |done| {
+            let value = next(done)?;
+            Some((int_form(value), value.to_le_bytes()))
+        })
+    }
+
+    #[cold]
+    fn int_legacy(&mut self, value: i64) {
+        match i32::try_from(value) {
+            Ok(_) if self.proto == 0 => self.int_text(value),
+            Ok(v) => match u16::try_from(v) {
+                Ok(v) if v < 256 => self.out.put([Op::Binint1 as u8, v as u8]),
+                Ok(v) => self.out.put_tagged(Op::Binint2 as u8, v.to_le_bytes()),
+                Err(_) => self.op_u32(Op::Binint, v as u32),
+            },
+            Err(_) => self.int_text(value),
+        }
     }
 
     #[cold]

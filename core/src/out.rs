@@ -105,6 +105,39 @@ impl<S: Storage> Out<S> {
         self.len += N + 1;
     }
 
+    /// Appends a number in a form that differs from number to number.
+    #[inline(always)]
+    pub fn put_number(&mut self, form: Form, body: [u8; 8]) {
+        if self.cap - self.len < Form::MOST && !self.reserve_cold(Form::MOST) {
+            return;
+        }
+        // SAFETY: room for the longest form was made sure above.
+        unsafe { form.write(body, self.ptr.as_ptr().add(self.len)) };
+        self.len += usize::from(form.total);
+    }
+
+    /// Appends numbers as long as `next` gives one and `most` bytes are not
+    /// passed; says how many. The place is kept out of memory meanwhile.
+    #[inline(always)]
+    pub fn put_numbers(&mut self, most: usize, mut next: impl FnMut(usize) -> Option<(Form, [u8; 8])>) -> usize {
+        if self.cap - self.len < most && !self.reserve_cold(most) {
+            return 0;
+        }
+        let (mut at, mut count) = (self.len, 0);
+        let last = self.len + most;
+        let start = self.ptr.as_ptr();
+        while last - at >= Form::MOST
+            && let Some((form, body)) = next(count)
+        {
+            // SAFETY: room up to `last` was made sure above.
+            unsafe { form.write(body, start.add(at)) };
+            at += usize::from(form.total);
+            count += 1;
+        }
+        self.len = at;
+        count
+    }
+
     /// Appends bytes.
     #[inline(always)]
     pub fn put_slice(&mut self, bytes: &[u8]) {
@@ -203,6 +236,41 @@ impl<S: Storage> Out<S> {
                 self.ptr = NonNull::dangling();
                 false
             }
+        }
+    }
+}
+
+/// How a number is written: an opcode, maybe its number of bytes, its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    head: [u8; 2],
+    /// Bytes of the head that stand before the number.
+    skip: u8,
+    total: u8,
+}
+
+impl Form {
+    const MOST: usize = 10;
+
+    /// An opcode and `n` bytes of a number, 8 at most; with `counted` the
+    /// opcode is followed by `n`.
+    pub const fn new(op: u8, n: u8, counted: bool) -> Form {
+        assert!(n <= 8);
+        let skip = 1 + counted as u8;
+        Form { head: [op, n], skip, total: skip + n }
+    }
+
+    /// Stores head and number whole, without a branch on their sizes: what is
+    /// too much is written over next.
+    ///
+    /// # Safety
+    /// `to` must be valid for writes of [`Form::MOST`] bytes.
+    #[inline(always)]
+    unsafe fn write(self, body: [u8; 8], to: *mut u8) {
+        // SAFETY: `skip` is 2 at most, by `new`, and the contract.
+        unsafe {
+            to.cast::<[u8; 2]>().write_unaligned(self.head);
+            to.add(self.skip.into()).cast::<[u8; 8]>().write_unaligned(body);
         }
     }
 }

@@ -10,7 +10,25 @@ use pyo3::ffi;
 #[repr(C)]
 struct LongLayout {
     base: ffi::PyVarObject,
-    digits: [u32; 2],
+    digits: [u32; 3],
+}
+
+/// The magnitude of an int with one to three digits, and whether it is below
+/// 2^63. Without a branch on their number, which differs from int to int.
+///
+/// # Safety
+/// `digits` must be valid for reads of `count` digits, 1 to 3.
+#[cfg(not(Py_3_14))]
+#[inline(always)]
+unsafe fn magnitude(digits: *const u32, count: usize) -> (i64, bool) {
+    debug_assert!((1..=3).contains(&count));
+    let (second, third) = (usize::from(count > 1), usize::from(count > 2));
+    // SAFETY: each index is below the count.
+    let [low, mid, high] = unsafe {
+        [*digits, *digits.add(second), *digits.add(second + third)].map(u64::from)
+    };
+    let value = low | (mid * second as u64) << 30 | (high * third as u64) << 60;
+    (value as i64, high * (third as u64) < 8)
 }
 
 /// The value, if it fits 64 bits. Needs an exact int.
@@ -22,16 +40,17 @@ pub fn as_i64(int: Obj) -> Option<i64> {
     // is more than i.
     unsafe {
         let size = (*raw).base.ob_size;
-        match size {
-            0 => Some(0),
-            1 => Some((*raw).digits[0] as i64),
-            -1 => Some(-((*raw).digits[0] as i64)),
-            2 | -2 => {
-                let magnitude = ((*raw).digits[0] as i64) | (((*raw).digits[1] as i64) << 30);
-                Some(if size < 0 { -magnitude } else { magnitude })
+        let count = size.unsigned_abs();
+        if count.wrapping_sub(1) < 3 {
+            let (value, fits) = magnitude((&raw const (*raw).digits).cast(), count);
+            if fits {
+                let sign = (size >> 63) as i64;
+                return Some((value ^ sign) - sign);
             }
-            _ => as_i64_portable(int),
+        } else if count == 0 {
+            return Some(0);
         }
+        as_i64_portable(int)
     }
 }
 
@@ -42,7 +61,7 @@ pub fn as_i64(int: Obj) -> Option<i64> {
 struct LongLayout {
     base: ffi::PyObject,
     tag: usize,
-    digits: [u32; 2],
+    digits: [u32; 3],
 }
 
 /// The value, if it fits 64 bits. Needs an exact int.
@@ -54,15 +73,15 @@ pub fn as_i64(int: Obj) -> Option<i64> {
     // is more than i (one digit exists always).
     unsafe {
         let tag = (*raw).tag;
-        let sign = 1 - (tag & 3) as i64;
-        match tag >> 3 {
-            0 | 1 => Some(sign * (*raw).digits[0] as i64),
-            2 => {
-                let magnitude = ((*raw).digits[0] as i64) | (((*raw).digits[1] as i64) << 30);
-                Some(sign * magnitude)
+        // Zero has the count 0 and one digit, which is 0.
+        let count = (tag >> 3).max(1);
+        if count <= 3 {
+            let (value, fits) = magnitude((&raw const (*raw).digits).cast(), count);
+            if fits {
+                return Some(value * (1 - (tag & 3) as i64));
             }
-            _ => as_i64_portable(int),
         }
+        as_i64_portable(int)
     }
 }
 

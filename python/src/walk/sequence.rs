@@ -67,6 +67,14 @@ impl Walker {
                 continue;
             }
             let item = fast::list_get(obj, next);
+            if fast::is_int(item.ty()) && !self.hooks.has_persistent_id {
+                let done = self.save_ints(obj, next, (BATCH_ITEMS - in_batch) as usize);
+                if done > 0 {
+                    next += done as isize;
+                    in_batch += done as u32;
+                    continue;
+                }
+            }
             next += 1;
             in_batch += 1;
             let saved = self.save(item);
@@ -81,6 +89,20 @@ impl Walker {
         self.op(Op::Appends);
         self.pop();
         Ok(())
+    }
+
+    /// Writes a run of ints from `from` on, `most` at most; says how many. No
+    /// code runs meanwhile, so the list stays as it is.
+    #[inline(always)]
+    fn save_ints(&mut self, list: Obj, from: isize, most: usize) -> usize {
+        let most = most.min((fast::list_len(list) - from) as usize);
+        self.enc.ints(|done| {
+            if done == most {
+                return None;
+            }
+            let item = fast::list_get(list, from + done as isize);
+            if fast::is_int(item.ty()) { fast::long::as_i64(item) } else { None }
+        })
     }
 
     /// A boundary inside a loop that keeps its position in a local, before the
