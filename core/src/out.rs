@@ -147,9 +147,7 @@ impl<S: Storage> Out<S> {
         }
         // SAFETY: room for n bytes was made sure above; `bytes` cannot overlap
         // memory that only this buffer writes.
-        unsafe {
-            core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.ptr.as_ptr().add(self.len), n);
-        }
+        unsafe { copy_long(bytes, self.ptr.as_ptr().add(self.len)) };
         self.len += n;
     }
 
@@ -281,6 +279,28 @@ impl Out<HeapStorage> {
         // SAFETY: the first `len` bytes of the storage are initialised.
         unsafe { self.storage.bytes.set_len(self.len) };
         self.storage.bytes
+    }
+}
+
+/// Copies bytes, however many.
+///
+/// In pieces: a large copy in one call goes past the caches, and fresh memory
+/// is in the cache just after the kernel has cleared it.
+///
+/// # Safety
+/// `to` must be valid for writes of `from.len()` bytes and not overlap `from`.
+#[inline(always)]
+pub unsafe fn copy_long(from: &[u8], to: *mut u8) {
+    const PIECE: usize = 256 * 1024;
+    let mut at = 0;
+    loop {
+        let n = (from.len() - at).min(PIECE);
+        // SAFETY: the piece is within both.
+        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr().add(at), to.add(at), n) };
+        at += n;
+        if at == from.len() {
+            return;
+        }
     }
 }
 

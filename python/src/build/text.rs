@@ -75,7 +75,7 @@ fn large_bytes(data: &[u8]) -> Result<Own, Raised> {
     // SAFETY: a new object with room for exactly that many bytes.
     unsafe {
         let to: *mut u8 = ffi::PyBytes_AS_STRING(bytes.ptr()).cast_mut().cast();
-        core::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len());
+        ferropickle_core::out::copy_long(data, to);
     }
     Ok(bytes)
 }

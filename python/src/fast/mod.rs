@@ -18,6 +18,7 @@
 //! exception: `PyTypeObject` is documented, and `classify.rs` and others read it.
 
 pub mod datetime;
+mod dict;
 pub mod function;
 pub mod instance;
 pub mod long;
@@ -26,6 +27,8 @@ mod private;
 pub mod sequence;
 pub mod storage;
 pub mod text;
+
+pub use dict::{len as dict_len, next as dict_next};
 
 use crate::error::Raised;
 use core::ffi::c_char;
@@ -304,27 +307,6 @@ pub fn tuple_get(tuple: Obj, i: isize) -> Obj {
     debug_assert!(i < tuple_len(tuple));
     // SAFETY: in bounds; the tuple holds a reference to the item.
     unsafe { Obj::new(ffi::PyTuple_GET_ITEM(tuple.ptr(), i)) }
-}
-
-#[inline(always)]
-pub fn dict_len(dict: Obj) -> isize {
-    // SAFETY: the caller checked the type.
-    unsafe { ffi::PyDict_Size(dict.ptr()) }
-}
-
-/// The entry at `pos`, which moves on; `None` at the end. Valid whatever
-/// happened to the dict between two calls.
-#[inline(always)]
-pub fn dict_next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
-    let mut key = core::ptr::null_mut();
-    let mut value = core::ptr::null_mut();
-    // SAFETY: a dict by the caller's check; on success both are borrowed from it.
-    unsafe {
-        if ffi::PyDict_Next(dict.ptr(), pos, &mut key, &mut value) == 0 {
-            return None;
-        }
-        Some((Obj::new(key), Obj::new(value)))
-    }
 }
 
 /// Borrowed look-up by an exact str key (hash and equality run no user code).

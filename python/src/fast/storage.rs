@@ -10,7 +10,7 @@ use pyo3::ffi;
 /// Streams up to this size are written into the scratch buffer and copied into
 /// an exact `bytes`; longer ones move into a `bytes` that grows. Half of a
 /// common L2, so that the scratch stays warm.
-const SCRATCH_BYTES: usize = 512 * 1024;
+const SCRATCH_BYTES: usize = 2 << 20;
 const FIRST_SCRATCH_BYTES: usize = 16 * 1024;
 /// Room asked beyond what is needed, when that is much.
 const SLACK_BYTES: usize = 4096;

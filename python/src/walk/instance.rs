@@ -100,25 +100,21 @@ impl Walker {
             self.push(Frame::Slots { obj, plan: number, next: 0, started: false })?;
             match dict {
                 Some(dict) if fast::dict_len(dict.obj()) > 0 => {
-                    self.save_state(dict.obj(), false)?
+                    self.save_state(dict.obj(), false)?;
                 }
                 _ => self.enc.none(),
             }
             return PUSHED;
         }
         match dict {
-            Some(dict) if fast::dict_len(dict.obj()) > 0 => {
-                let depth = self.frames.len();
-                self.save_state(dict.obj(), true)?;
-                Ok(self.frames.len() > depth)
-            }
+            Some(dict) if fast::dict_len(dict.obj()) > 0 => self.save_state(dict.obj(), true),
             _ => WRITTEN,
         }
     }
 
     /// An instance's `__dict__`. Our own reference to it is not the instance's,
     /// so a count of two means that nobody else has it.
-    fn save_state(&mut self, dict: Obj, build: bool) -> Result<(), Stop> {
+    fn save_state(&mut self, dict: Obj, build: bool) -> Flow {
         if !(self.options.fast || self.pure && dict.refcnt() == 2) {
             match self.memo.find(dict.addr()) {
                 Found::Yes(entry) => {
@@ -127,7 +123,7 @@ impl Walker {
                     if build {
                         self.op(Op::Build);
                     }
-                    return Ok(());
+                    return WRITTEN;
                 }
                 Found::No(vacant) => {
                     self.write_empty_dict();
@@ -140,7 +136,7 @@ impl Walker {
             }
             self.write_empty_dict();
         }
-        self.push_dict(dict, build)
+        self.begin_items(dict, build)
     }
 
     /// Whether a name in an instance's `__dict__` replaces a method that

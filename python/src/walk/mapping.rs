@@ -7,8 +7,19 @@ use crate::fast::{self, Exc, Obj};
 use ferropickle_core::limits::BATCH_ITEMS;
 use ferropickle_core::opcode::Op;
 
+/// How far the first entries of a dict were written.
+struct Head {
+    /// Where the entry after the last begins, and the last itself.
+    next: isize,
+    at: isize,
+    count: u32,
+    /// The value that is due.
+    value: Option<Obj>,
+    failed: Option<Stop>,
+}
+
 impl Walker {
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn save_dict(&mut self, obj: Obj) -> Flow {
         let entered = self.enter(obj)?;
         if let Enter::Met = entered {
@@ -21,8 +32,7 @@ impl Walker {
         if fast::dict_len(obj) == 0 {
             return WRITTEN;
         }
-        self.push_dict(obj, false)?;
-        PUSHED
+        self.begin_items(obj, false)
     }
 
     #[inline(always)]
@@ -35,16 +45,65 @@ impl Walker {
         }
     }
 
-    /// Pushes the frame of a dict that is not empty; with `build` a BUILD
-    /// follows it.
+    /// The items of a dict that is not empty; with `build` a BUILD follows
+    /// them. Entries of a str and a leaf are written here, as far as they are
+    /// the first batch; the frame is for what comes after.
     #[inline(always)]
-    pub(super) fn push_dict(&mut self, obj: Obj, build: bool) -> Result<(), Stop> {
+    pub(super) fn begin_items(&mut self, obj: Obj, build: bool) -> Flow {
         let size = fast::dict_len(obj);
         let batch = self.batch(size);
         if batch == Batch::Marked {
             self.op(Op::Mark);
         }
-        self.push(Frame::Dict { obj, pos: 0, at: 0, size, in_batch: 0, batch, value: None, build })
+        let mut head = Head { next: 0, at: 0, count: 0, value: None, failed: None };
+        if self.leaves_first() && self.dict_leaves(obj, build, &mut head) {
+            self.op(if batch == Batch::Marked { Op::Setitems } else { Op::Setitem });
+            if build {
+                self.op(Op::Build);
+            }
+            return WRITTEN;
+        }
+        let Head { next: pos, at, count: in_batch, value, failed } = head;
+        self.push(Frame::Dict { obj, pos, at, size, in_batch, batch, value, build })?;
+        failed.map_or(PUSHED, Err)
+    }
+
+    /// Writes the entries at the head of a dict; says whether that were all.
+    #[inline(always)]
+    fn dict_leaves(&mut self, obj: Obj, build: bool, head: &mut Head) -> bool {
+        let mut pos = 0;
+        while !self.enc.at_boundary() && head.count < BATCH_ITEMS {
+            let at = pos;
+            let Some((key, value)) = fast::dict_next(obj, &mut pos) else { return true };
+            if !fast::is_str(key.ty()) {
+                return false;
+            }
+            head.at = at;
+            head.next = pos;
+            head.count += 1;
+            match self.leaf_entry(key, value, build) {
+                Ok(true) => {}
+                Ok(false) => {
+                    head.value = Some(value);
+                    return false;
+                }
+                Err(stop) => {
+                    head.failed = Some(stop);
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    /// Writes a key, and its value if that is a leaf: says whether it was.
+    #[inline(always)]
+    fn leaf_entry(&mut self, key: Obj, value: Obj, build: bool) -> Flow {
+        if build && self.overrides_reduction(key) {
+            return Err(Stop::Restart);
+        }
+        self.save_key_str(key)?;
+        self.save_leaf(value)
     }
 
     pub(super) fn step_dict(&mut self) -> Result<(), Stop> {
@@ -134,6 +193,10 @@ impl Walker {
 
     /// Writes the value that was put aside while its key was written.
     fn save_value(&mut self, depth: usize, value: Obj) -> Flow {
+        if self.pure {
+            self.set_value(depth, None);
+            return self.save(value);
+        }
         // Held over the change of the frame's field: the frame's reference is
         // given up by it.
         let keep = value.own();

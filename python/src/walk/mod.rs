@@ -347,6 +347,37 @@ impl Walker {
         }
     }
 
+    /// Writes an object that never needs a frame; false, with nothing done, if
+    /// it is another. Not where there is a persistent id to ask for.
+    #[inline(always)]
+    pub fn save_leaf(&mut self, obj: Obj) -> Flow {
+        let ty = obj.ty();
+        if fast::is_str(ty) {
+            self.save_str(obj)?;
+        } else if fast::is_int(ty) {
+            self.save_int(obj)?;
+        } else if fast::is_float(ty) {
+            self.save_float(obj)?;
+        } else if obj.is_none() {
+            self.enc.none();
+        } else if fast::is_bool(ty) {
+            self.enc.bool(fast::is_true(obj));
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Whether the leaves at the head of a container can be written before it
+    /// has a frame: a container of leaves alone then needs none. Only where no
+    /// code can run meanwhile, not even a file's: nobody holds the container.
+    #[inline(always)]
+    pub fn leaves_first(&self) -> bool {
+        self.options.proto >= 2
+            && !self.hooks.has_persistent_id
+            && (self.pure || !self.sink.is_file())
+    }
+
     // ---- memo -----------------------------------------------------------
 
     /// Decides how a container enters the stream; writes the GET if it was met.

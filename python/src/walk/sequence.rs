@@ -9,7 +9,7 @@ use ferropickle_core::memo::Entry;
 use ferropickle_core::opcode::Op;
 
 impl Walker {
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn save_list(&mut self, obj: Obj) -> Flow {
         let entered = self.enter(obj)?;
         if let Enter::Met = entered {
@@ -32,8 +32,29 @@ impl Walker {
         if batch == Batch::Marked {
             self.op(Op::Mark);
         }
-        self.push(Frame::List { obj, next: 0, in_batch: 0, batch })?;
-        PUSHED
+        let (next, failed) = if self.leaves_first() { self.list_leaves(obj) } else { (0, None) };
+        if next == len && failed.is_none() {
+            self.op(if batch == Batch::Marked { Op::Appends } else { Op::Append });
+            return WRITTEN;
+        }
+        self.push(Frame::List { obj, next, in_batch: next as u32, batch })?;
+        failed.map_or(PUSHED, Err)
+    }
+
+    /// Writes the leaves at the head of a list, as far as they are one batch;
+    /// gives the place of the first that is not written, or of the one after
+    /// that which failed.
+    #[inline(always)]
+    fn list_leaves(&mut self, obj: Obj) -> (isize, Option<Stop>) {
+        let mut next = 0;
+        while next < fast::list_len(obj) && next < BATCH_ITEMS as isize && !self.enc.at_boundary() {
+            match self.save_leaf(fast::list_get(obj, next)) {
+                Ok(false) => break,
+                Ok(true) => next += 1,
+                Err(stop) => return (next + 1, Some(stop)),
+            }
+        }
+        (next, None)
     }
 
     #[inline(always)]
@@ -144,7 +165,7 @@ impl Walker {
         Ok(())
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn save_tuple(&mut self, obj: Obj) -> Flow {
         let len = fast::tuple_len(obj);
         if len == 0 {
@@ -156,8 +177,37 @@ impl Walker {
         if len > 3 || self.options.proto < 2 {
             self.op(Op::Mark);
         }
-        self.push(Frame::Tuple { obj, next: 0, late, end: TupleEnd::Tuple })?;
-        PUSHED
+        let (mut next, mut failed) = (0, None);
+        if self.leaves_first() {
+            while next < len && failed.is_none() && !self.enc.at_boundary() {
+                match self.save_leaf(fast::tuple_get(obj, next)) {
+                    Ok(false) => break,
+                    Ok(true) => {}
+                    Err(stop) => failed = Some(stop),
+                }
+                next += 1;
+            }
+            if next == len && failed.is_none() {
+                self.write_tuple_op(len);
+                if late == Late::After {
+                    self.memoize(obj);
+                }
+                return WRITTEN;
+            }
+        }
+        self.push(Frame::Tuple { obj, next, late, end: TupleEnd::Tuple })?;
+        failed.map_or(PUSHED, Err)
+    }
+
+    /// Makes the tuple of `len` items.
+    #[inline(always)]
+    fn write_tuple_op(&mut self, len: isize) {
+        self.op(match len {
+            1 if self.options.proto >= 2 => Op::Tuple1,
+            2 if self.options.proto >= 2 => Op::Tuple2,
+            3 if self.options.proto >= 2 => Op::Tuple3,
+            _ => Op::Tuple,
+        });
     }
 
     pub(super) fn write_empty_tuple(&mut self) {
@@ -226,12 +276,7 @@ impl Walker {
             self.pop();
             return Ok(());
         }
-        match (short, len) {
-            (true, 1) => self.op(Op::Tuple1),
-            (true, 2) => self.op(Op::Tuple2),
-            (true, 3) => self.op(Op::Tuple3),
-            _ => self.op(Op::Tuple),
-        }
+        self.write_tuple_op(len);
         if end == TupleEnd::NewObj {
             self.op(Op::Newobj);
             if !self.pure

@@ -76,10 +76,20 @@ impl Walker {
     /// there is.
     #[cold]
     fn write_large_str(&mut self, obj: Obj) -> Result<(), Stop> {
+        let keep = obj.own();
         self.stream_out()?;
         self.enc.str(text::try_utf8(obj, &mut self.text).ok_or(Error::OutOfMemory)?)?;
         self.stream_out()?;
+        self.keep_orphan(keep);
         Ok(())
+    }
+
+    /// An object that was held while the file's code ran: if its container has
+    /// let go of it meanwhile, it is kept for the memo entry that may follow.
+    fn keep_orphan(&mut self, held: fast::Own) {
+        if held.refcnt() == 1 {
+            self.pin(held);
+        }
     }
 
     /// Protocol 0: raw-unicode-escape, with the characters escaped that end or
@@ -134,9 +144,11 @@ impl Walker {
         self.enc.bytes_detached(len)?;
         self.enc.check()?;
         if self.sink.streams_now(self.pure, self.replay.recording) {
+            let keep = obj.own();
             self.sink.write(self.enc.out().as_slice())?;
             self.enc.drain();
             self.sink.write_object(obj)?;
+            self.keep_orphan(keep);
         } else {
             self.sink.detach(self.enc.out().len(), obj);
         }

@@ -1,0 +1,129 @@
+//! Dicts: entries read where they lie, or by `PyDict_Next` where the layout is
+//! not known.
+//!
+//! Positions are those of `PyDict_Next`, so both can take turns.
+
+use super::Obj;
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+use core::ffi::c_void;
+use pyo3::ffi;
+
+/// `PyDictObject` (Include/cpython/dictobject.h).
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[repr(C)]
+struct Dict {
+    base: ffi::PyObject,
+    used: isize,
+    version_tag: u64,
+    keys: *const Keys,
+    /// Null: keys and values are side by side in the table.
+    values: *const c_void,
+}
+
+/// `PyDictKeysObject` of builds with a GIL (internal/pycore_dict.h), without
+/// the index that follows.
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[repr(C)]
+struct Keys {
+    refcnt: isize,
+    log2_size: u8,
+    log2_index_bytes: u8,
+    kind: u8,
+    version: u32,
+    usable: isize,
+    entries: isize,
+}
+
+/// A table whose keys are not all strs: entries are hash, key, value; of other
+/// kinds key and value.
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+const GENERAL: u8 = 0;
+
+/// Number of entries. Needs a dict, or an object of a subclass.
+#[inline(always)]
+pub fn len(dict: Obj) -> isize {
+    // SAFETY: the caller checked the type.
+    #[cfg(all(Py_3_11, not(Py_3_14)))]
+    unsafe {
+        (*dict.ptr().cast::<Dict>()).used
+    }
+    // SAFETY: as above.
+    #[cfg(not(all(Py_3_11, not(Py_3_14))))]
+    unsafe {
+        ffi::PyDict_Size(dict.ptr())
+    }
+}
+
+/// The entry at `pos`, which moves on; `None` at the end. Valid whatever
+/// happened to the dict between two calls.
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[inline(always)]
+pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
+    let raw = dict.ptr().cast::<Dict>();
+    // SAFETY: a dict by the caller's check. Its keys are alive with it; after
+    // them come the index and as many entries as they say. An entry with a
+    // value has a key, and the dict holds a reference to both.
+    unsafe {
+        let keys = (*raw).keys;
+        let first = keys.add(1).cast::<u8>().add(1 << (*keys).log2_index_bytes);
+        let first = first.cast::<*mut ffi::PyObject>();
+        if !(*raw).values.is_null() {
+            if *pos >= (*raw).used {
+                return None;
+            }
+            let (index, value) = split((*raw).values, *pos);
+            *pos += 1;
+            return Some((Obj::new(*first.add(index * 2)), Obj::new(value)));
+        }
+        let width = if (*keys).kind == GENERAL { 3 } else { 2 };
+        while *pos < (*keys).entries {
+            let end = first.offset((*pos + 1) * width);
+            *pos += 1;
+            if let Some(value) = Obj::borrowed(*end.sub(1)) {
+                return Some((Obj::new(*end.sub(2)), value));
+            }
+        }
+        None
+    }
+}
+
+/// Entry `pos` in the order of insertion of a dict whose keys are shared: the
+/// key's place among them, and the value.
+///
+/// # Safety
+/// `values` must be those of a dict with more than `pos` entries.
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[inline(always)]
+unsafe fn split(values: *const c_void, pos: isize) -> (usize, *mut ffi::PyObject) {
+    // SAFETY: up to 3.12 the order lies before the values, backwards, after two
+    // bytes of sizes; in 3.13 four bytes of sizes, padded, stand before the
+    // values and the order behind as many as the first says.
+    unsafe {
+        #[cfg(not(Py_3_13))]
+        let (first, index) =
+            (values.cast::<*mut ffi::PyObject>(), *values.cast::<u8>().offset(-3 - pos));
+        #[cfg(Py_3_13)]
+        let (first, index) = {
+            let first = values.cast::<*mut ffi::PyObject>().add(1);
+            let capacity = usize::from(*values.cast::<u8>());
+            (first, *first.add(capacity).cast::<u8>().offset(pos))
+        };
+        (index.into(), *first.add(index.into()))
+    }
+}
+
+/// The entry at `pos`, which moves on; `None` at the end. Valid whatever
+/// happened to the dict between two calls.
+#[cfg(not(all(Py_3_11, not(Py_3_14))))]
+#[inline(always)]
+pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
+    let mut key = core::ptr::null_mut();
+    let mut value = core::ptr::null_mut();
+    // SAFETY: a dict by the caller's check; on success both are borrowed from it.
+    unsafe {
+        if ffi::PyDict_Next(dict.ptr(), pos, &mut key, &mut value) == 0 {
+            return None;
+        }
+        Some((Obj::new(key), Obj::new(value)))
+    }
+}
