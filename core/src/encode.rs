@@ -121,9 +121,17 @@ impl<S: Storage> Encoder<S> {
         self.next_boundary = FRAME_TARGET_BYTES;
     }
 
-    /// The storage and the length of the stream in it.
-    pub fn into_parts(self) -> (S, usize) {
-        self.out.into_parts()
+    /// Gives the storage and the length of the stream in it to `take`; the
+    /// output is empty after it.
+    pub fn take_output<T>(&mut self, take: impl FnOnce(&mut S, usize) -> T) -> T {
+        self.frame_start = None;
+        self.out.take(take)
+    }
+
+    /// Sets the protocol of the next stream: before [`Encoder::restart`].
+    pub fn set_proto(&mut self, proto: u8) {
+        debug_assert!(proto <= HIGHEST_PROTOCOL);
+        self.proto = proto;
     }
 
     // ---- frames ---------------------------------------------------------

@@ -205,9 +205,14 @@ impl<S: Storage> Out<S> {
         self.len = self.len.min(len);
     }
 
-    /// The storage and how many bytes of it are written.
-    pub fn into_parts(self) -> (S, usize) {
-        (self.storage, self.len)
+    /// Gives the storage and the number of bytes written to `take`, and begins
+    /// again, empty.
+    pub fn take<T>(&mut self, take: impl FnOnce(&mut S, usize) -> T) -> T {
+        let len = core::mem::take(&mut self.len);
+        self.cap = 0;
+        self.ptr = NonNull::dangling();
+        self.failed = false;
+        take(&mut self.storage, len)
     }
 
     /// Makes room for `n` more bytes; false, and all forgotten, if it cannot.

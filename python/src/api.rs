@@ -25,7 +25,9 @@ pub fn protocol_of(protocol: Option<&Bound<'_, PyAny>>) -> PyResult<u8> {
     let Some(protocol) = protocol.filter(|protocol| !protocol.is_none()) else {
         return Ok(DEFAULT_PROTOCOL);
     };
-    let number: i64 = protocol.extract().map_err(|_| {
+    let exact = from_bound(protocol);
+    let exact = fast::is_int(exact.ty()).then(|| fast::long::as_i64(exact.obj())).flatten();
+    let number: i64 = exact.map_or_else(|| protocol.extract(), Ok).map_err(|_| {
         let name = protocol.get_type().name().map(|n| n.to_string()).unwrap_or_default();
         PyTypeError::new_err(format!("protocol must be an int or None, not {name}"))
     })?;
@@ -122,7 +124,8 @@ fn run_dump(
     let to_file = sink.is_file();
     let root = from_bound(obj);
     let paused = (gc == GcChoice::Pause).then(Paused::new);
-    let mut walker = Walker::new(scratch::take_walk(), options, hooks, sink);
+    let mut walker = scratch::take_walk();
+    walker.begin(options, hooks, sink);
     let outcome = walker.dump(root.obj(), 0);
     let failed = outcome.err().map(|raised| explain(py, raised, &walker, face));
     let output_path = if to_file && failed.is_none() {
@@ -132,22 +135,13 @@ fn run_dump(
         None
     };
     let oversized = core::mem::take(&mut walker.by_value.oversized);
-    let parts = walker.into_parts();
-    let (bytes, kept) = if failed.is_none() && !to_file {
-        parts.storage.finish(parts.len)
-    } else {
-        (Ok(root.clone()), parts.storage.discard())
-    };
+    let bytes =
+        if failed.is_none() && !to_file { walker.take_output() } else { Ok(root.clone()) };
     // References go before the collector comes back, the scratch after both:
     // a destructor may dump as well.
-    let mut scratch = parts.scratch;
-    for pinned in scratch.pins.drain(..) {
-        pinned.decref();
-    }
-    drop(parts.sink);
+    walker.end();
     drop(paused);
-    scratch.bytes = kept;
-    scratch::give_walk(scratch);
+    scratch::give_walk(walker);
     if let Some(error) = failed {
         return Err(error);
     }

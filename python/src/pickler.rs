@@ -232,7 +232,7 @@ impl Pickler {
     }
 
     /// Takes what a dump needs out of the object, so that hooks may use it.
-    fn begin(slf: &Bound<'_, Self>) -> PyResult<(Walker, Choices)> {
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<(Box<Walker>, Choices)> {
         let py = slf.py();
         let this_obj = from_bound(slf.as_any());
         let mut this = slf.try_borrow_mut()?;
@@ -260,15 +260,16 @@ impl Pickler {
             .map_err(|raised| raised.into_py(py))?;
         this = slf.try_borrow_mut()?;
         this.busy = true;
-        let mut scratch = scratch::take_walk();
-        scratch.memo = core::mem::replace(&mut this.memo, Memo::placeholder());
-        scratch.pins = core::mem::take(&mut this.pins);
-        Ok((Walker::new(scratch, options, hooks, Sink::file(write)), choices))
+        let mut walker = scratch::take_walk();
+        walker.memo = core::mem::replace(&mut this.memo, Memo::placeholder());
+        walker.pins = core::mem::take(&mut this.pins);
+        walker.begin(options, hooks, Sink::file(write));
+        Ok((walker, choices))
     }
 
     fn run(
         py: Python<'_>,
-        mut walker: Walker,
+        mut walker: Box<Walker>,
         obj: &Bound<'_, PyAny>,
         choices: Choices,
         slf: &Bound<'_, Self>,
@@ -280,17 +281,14 @@ impl Pickler {
             .and_then(|()| walker.sink.write(walker.enc.out().as_slice()));
         let outcome = outcome.map_err(|raised| api::explain(py, raised, &walker, choices.face));
         let oversized = core::mem::take(&mut walker.by_value.oversized);
-        let parts = walker.into_parts();
-        let mut scratch = parts.scratch;
         let mut this = slf.try_borrow_mut()?;
         this.busy = false;
-        this.memo = core::mem::take(&mut scratch.memo);
-        this.next_index = parts.next_index;
-        this.pins = core::mem::take(&mut scratch.pins);
+        this.memo = core::mem::take(&mut walker.memo);
+        this.next_index = walker.enc.next_index();
+        this.pins = core::mem::take(&mut walker.pins);
         drop(this);
-        drop(parts.sink);
-        scratch.bytes = parts.storage.discard();
-        scratch::give_walk(scratch);
+        walker.end();
+        scratch::give_walk(walker);
         outcome?;
         api::warn_oversized(py, oversized)
     }

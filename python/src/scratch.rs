@@ -4,13 +4,13 @@
 //! nothing and makes its own.
 
 use crate::build::BuildScratch;
-use crate::walk::WalkScratch;
+use crate::walk::Walker;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// One spare of each for the process: a thread that ends could not free the
 /// Python objects that cached plans hold, as it has no GIL then.
-static WALK: AtomicPtr<WalkScratch> = AtomicPtr::new(ptr::null_mut());
+static WALK: AtomicPtr<Walker> = AtomicPtr::new(ptr::null_mut());
 static BUILD: AtomicPtr<BuildScratch> = AtomicPtr::new(ptr::null_mut());
 
 fn take<T>(spare: &AtomicPtr<T>) -> Option<Box<T>> {
@@ -35,31 +35,34 @@ fn give<T>(spare: &AtomicPtr<T>, scratch: Box<T>) {
 const KEEP_MEMO_SLOTS: usize = 1 << 15;
 const KEEP_ENTRIES: usize = 1 << 14;
 
-/// The spare memory for a dump.
-pub fn take_walk() -> WalkScratch {
-    take(&WALK).map_or_else(WalkScratch::default, |spare| *spare)
+/// The spare walker.
+#[inline]
+pub fn take_walk() -> Box<Walker> {
+    take(&WALK).unwrap_or_else(|| Box::new(Walker::idle()))
 }
 
-/// Gives it back.
-pub fn give_walk(mut scratch: WalkScratch) {
-    if scratch.memo.slots() > KEEP_MEMO_SLOTS {
-        scratch.memo = Default::default();
+/// Gives it back, after its [`Walker::end`].
+#[inline]
+pub fn give_walk(mut walker: Box<Walker>) {
+    if walker.memo.slots() > KEEP_MEMO_SLOTS || walker.memo.failed() {
+        walker.memo = Default::default();
     } else {
-        scratch.memo.clear();
+        walker.memo.clear();
     }
-    for list in [&mut scratch.elided, &mut scratch.pins] {
+    let Walker { elided, pins, frames, text, .. } = &mut *walker;
+    for list in [elided, pins] {
         debug_assert!(list.is_empty());
         if list.capacity() > KEEP_ENTRIES {
             *list = Vec::new();
         }
     }
-    if scratch.frames.capacity() > KEEP_ENTRIES {
-        scratch.frames = Vec::new();
+    if frames.capacity() > KEEP_ENTRIES {
+        *frames = Vec::new();
     }
-    if scratch.text.capacity() > KEEP_ENTRIES * 4 {
-        scratch.text = Vec::new();
+    if text.capacity() > KEEP_ENTRIES * 4 {
+        *text = Vec::new();
     }
-    give(&WALK, Box::new(scratch));
+    give(&WALK, walker);
 }
 
 /// The spare memory for a load.

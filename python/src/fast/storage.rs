@@ -31,20 +31,21 @@ pub struct BytesStorage {
     room: Room,
 }
 
-impl BytesStorage {
-    /// Storage that begins in `scratch`, which [`BytesStorage::finish`] gives
-    /// back.
-    pub fn new(scratch: Vec<u8>) -> Self {
-        BytesStorage { scratch, room: Room::Scratch }
+impl Default for BytesStorage {
+    fn default() -> Self {
+        BytesStorage { scratch: Vec::new(), room: Room::Scratch }
     }
+}
 
-    /// The first `len` bytes as a `bytes` object, and the scratch buffer.
-    pub fn finish(mut self, len: usize) -> (Result<Own, Raised>, Vec<u8>) {
-        let scratch = core::mem::take(&mut self.scratch);
-        let result = match core::mem::replace(&mut self.room, Room::Scratch) {
+impl BytesStorage {
+    /// The first `len` bytes as a `bytes` object; the scratch buffer stays.
+    #[inline]
+    pub fn finish(&mut self, len: usize) -> Result<Own, Raised> {
+        match core::mem::replace(&mut self.room, Room::Scratch) {
             // SAFETY: `len` bytes of the scratch buffer were written.
             Room::Scratch => unsafe {
-                Own::from_new(ffi::PyBytes_FromStringAndSize(scratch.as_ptr().cast(), len as isize))
+                let data = self.scratch.as_ptr().cast();
+                Own::from_new(ffi::PyBytes_FromStringAndSize(data, len as isize))
             },
             Room::Bytes(mut ptr) => {
                 // SAFETY: the object is ours alone; on failure it is freed and
@@ -56,22 +57,22 @@ impl BytesStorage {
                     Own::from_new(ptr)
                 }
             }
-        };
-        (result, scratch)
+        }
     }
 
-    /// The scratch buffer alone.
-    pub fn discard(mut self) -> Vec<u8> {
-        core::mem::take(&mut self.scratch)
+    /// Gives up what was written; the scratch buffer stays.
+    #[inline]
+    pub fn discard(&mut self, _len: usize) {
+        if let Room::Bytes(ptr) = core::mem::replace(&mut self.room, Room::Scratch) {
+            // SAFETY: the object is ours; it may be null after a failed resize.
+            unsafe { ffi::Py_XDECREF(ptr) };
+        }
     }
 }
 
 impl Drop for BytesStorage {
     fn drop(&mut self) {
-        if let Room::Bytes(ptr) = self.room {
-            // SAFETY: the object is ours; it may be null after a failed resize.
-            unsafe { ffi::Py_XDECREF(ptr) };
-        }
+        self.discard(0);
     }
 }
 

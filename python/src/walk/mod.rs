@@ -112,41 +112,8 @@ pub struct CachedKey {
     epoch: u32,
 }
 
-/// Memory that is kept between dumps.
-pub struct WalkScratch {
-    keys: Box<[CachedKey; KEY_CACHE]>,
-    epoch: u32,
-    pub memo: Memo,
-    pub frames: Vec<Frame>,
-    pub elided: Vec<Obj>,
-    pub pins: Vec<Obj>,
-    pub bytes: Vec<u8>,
-    pub text: Vec<u8>,
-    pub types: TypeCache,
-    pub dump_number: u64,
-    pub by_value: Box<ByValue>,
-}
-
-impl Default for WalkScratch {
-    fn default() -> Self {
-        WalkScratch {
-            keys: Box::new([CachedKey::default(); KEY_CACHE]),
-            epoch: 0,
-            memo: Memo::new(),
-            frames: Vec::new(),
-            elided: Vec::new(),
-            pins: Vec::new(),
-            bytes: Vec::new(),
-            text: Vec::new(),
-            types: TypeCache::default(),
-            dump_number: 1,
-            by_value: Box::default(),
-        }
-    }
-}
-
 /// How a dump is to be done.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Options {
     pub proto: u8,
     pub fix_imports: bool,
@@ -159,7 +126,7 @@ pub struct Options {
     pub choices: Choices,
 }
 
-/// One dump.
+/// One dump; between dumps the memory that the next one uses again.
 pub struct Walker {
     pub enc: Encoder<BytesStorage>,
     pub memo: Memo,
@@ -178,10 +145,10 @@ pub struct Walker {
     pub pure: bool,
     /// Strings with one reference go without memo entry.
     elide_text: bool,
-    elided: Vec<Obj>,
+    pub elided: Vec<Obj>,
     /// Reduce results of the Foreign state, by object; see `reduce.rs`.
     pub replay: Replay,
-    keys: Box<[CachedKey; KEY_CACHE]>,
+    keys: [CachedKey; KEY_CACHE],
     /// Changes with each dump and each restart: what is cached is of one memo.
     epoch: u32,
     since_signals: u32,
@@ -200,37 +167,50 @@ pub struct Replay {
 }
 
 impl Walker {
-    /// A walker over scratch memory, which [`Walker::into_scratch`] gives back.
-    pub fn new(scratch: WalkScratch, options: Options, hooks: Hooks, sink: Sink) -> Walker {
-        // Streams of the first protocols are stock's to the byte: those who
-        // write them feed readers of other times.
-        let legacy = options.proto < 3;
-        let mut by_value = scratch.by_value;
-        by_value.begin(&options.choices);
-        let full =
-            options.full || options.keep_memo || options.fast || legacy || hooks.needs_full();
+    /// A walker with nothing to do.
+    pub fn idle() -> Walker {
         Walker {
-            enc: Encoder::new(BytesStorage::new(scratch.bytes), options.proto),
-            memo: scratch.memo,
-            frames: scratch.frames,
-            pins: scratch.pins,
-            types: scratch.types,
-            by_value,
-            hooks,
-            sink,
-            elide_text: !options.keep_memo && !legacy,
-            options,
-            text: scratch.text,
-            stamp: scratch.dump_number,
-            pure: !full,
-            elided: scratch.elided,
+            enc: Encoder::new(BytesStorage::default(), 0),
+            memo: Memo::new(),
+            frames: Vec::new(),
+            pins: Vec::new(),
+            types: TypeCache::default(),
+            by_value: Box::default(),
+            hooks: Hooks::default(),
+            sink: Sink::memory(),
+            options: Options::default(),
+            text: Vec::new(),
+            stamp: 0,
+            pure: false,
+            elide_text: false,
+            elided: Vec::new(),
             replay: Replay::default(),
-            keys: scratch.keys,
-            epoch: scratch.epoch.wrapping_add(1),
+            keys: [CachedKey::default(); KEY_CACHE],
+            epoch: 0,
             since_signals: 0,
             out_of_memory: false,
             root: None,
         }
+    }
+
+    /// Sets an idle walker up for a dump, which [`Walker::end`] ends.
+    pub fn begin(&mut self, options: Options, hooks: Hooks, sink: Sink) {
+        // Streams of the first protocols are stock's to the byte: those who
+        // write them feed readers of other times.
+        let legacy = options.proto < 3;
+        self.by_value.begin(&options.choices);
+        let full =
+            options.full || options.keep_memo || options.fast || legacy || hooks.needs_full();
+        self.hooks = hooks;
+        self.sink = sink;
+        self.enc.set_proto(options.proto);
+        self.stamp += 1;
+        self.pure = !full;
+        self.elide_text = !options.keep_memo && !legacy;
+        self.options = options;
+        self.epoch = self.epoch.wrapping_add(1);
+        self.since_signals = 0;
+        self.out_of_memory = false;
     }
 
     /// Writes one whole stream. `root` must have a reference of its own for the
@@ -649,42 +629,24 @@ impl Walker {
 
     // ---- the end --------------------------------------------------------
 
-    /// Gives the scratch memory back, and the parts a Pickler keeps: the
-    /// encoder's storage, the length of the stream, memo and pins.
-    pub fn into_parts(mut self) -> Parts {
+    /// The output as a `bytes` object.
+    pub fn take_output(&mut self) -> Result<Own, Raised> {
+        self.enc.take_output(|storage, len| storage.finish(len))
+    }
+
+    /// Lets go of all that the dump held, but for memo and pins, which a
+    /// Pickler takes out first. Destructors may run code.
+    pub fn end(&mut self) {
         self.drop_frames();
         self.by_value.end();
         self.elided.clear();
         self.types.trim();
-        let next_index = self.enc.next_index();
-        let (storage, len) = self.enc.into_parts();
-        Parts {
-            storage,
-            len,
-            next_index,
-            scratch: WalkScratch {
-                keys: self.keys,
-                epoch: self.epoch,
-                memo: self.memo,
-                frames: self.frames,
-                elided: self.elided,
-                pins: self.pins,
-                bytes: Vec::new(),
-                text: self.text,
-                types: self.types,
-                by_value: self.by_value,
-                dump_number: self.stamp + 1,
-            },
-            sink: self.sink,
-        }
+        self.enc.take_output(BytesStorage::discard);
+        self.replay = Replay::default();
+        self.options = Options::default();
+        self.hooks = Hooks::default();
+        self.sink = Sink::memory();
+        self.root = None;
+        self.pins.drain(..).for_each(Obj::decref);
     }
-}
-
-/// What is left of a walker.
-pub struct Parts {
-    pub storage: BytesStorage,
-    pub len: usize,
-    pub next_index: u32,
-    pub scratch: WalkScratch,
-    pub sink: Sink,
 }
