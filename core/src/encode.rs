@@ -512,6 +512,37 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_ints_is_written_as_one_by_one() {
+        let near = |bits: u32| (-1..2).map(move |by| (1i64 << bits).wrapping_add(by));
+        let mut values: Vec<i64> =
+            (0..64).flat_map(near).flat_map(|v| [v, v.wrapping_neg()]).collect();
+        values.extend((0..30_000).map(|i| i * 7));
+        let singly = stream(4, |e| {
+            for v in &values {
+                e.int(*v);
+                if e.at_boundary() {
+                    e.service().expect("memory is there");
+                }
+            }
+        });
+        let in_runs = stream(4, |e| {
+            let mut done = 0;
+            while done < values.len() {
+                done += e.ints(|n| values.get(done + n).copied());
+                if done < values.len() {
+                    e.int(values[done]);
+                    done += 1;
+                }
+                if e.at_boundary() {
+                    e.service().expect("memory is there");
+                }
+            }
+        });
+        assert_eq!(singly, in_runs);
+        assert_eq!(stream(1, |e| assert_eq!(e.ints(|_| Some(1)), 0)), b".");
+    }
+
+    #[test]
     fn a_tiny_frame_has_no_header_and_a_larger_one_has() {
         assert_eq!(stream(4, |e| e.none()), b"\x80\x04N.");
         let framed = stream(4, |e| (0..4).for_each(|_| e.none()));

@@ -119,7 +119,11 @@ impl<S: Storage> Out<S> {
     /// Appends numbers as long as `next` gives one and `most` bytes are not
     /// passed; says how many. The place is kept out of memory meanwhile.
     #[inline(always)]
-    pub fn put_numbers(&mut self, most: usize, mut next: impl FnMut(usize) -> Option<(Form, [u8; 8])>) -> usize {
+    pub fn put_numbers(
+        &mut self,
+        most: usize,
+        mut next: impl FnMut(usize) -> Option<(Form, [u8; 8])>,
+    ) -> usize {
         if self.cap - self.len < most && !self.reserve_cold(most) {
             return 0;
         }

@@ -135,8 +135,7 @@ fn run_dump(
         None
     };
     let oversized = core::mem::take(&mut walker.by_value.oversized);
-    let bytes =
-        if failed.is_none() && !to_file { walker.take_output() } else { Ok(root.clone()) };
+    let bytes = if failed.is_none() && !to_file { walker.take_output() } else { Ok(root.clone()) };
     // References go before the collector comes back, the scratch after both:
     // a destructor may dump as well.
     walker.end();

@@ -32,7 +32,7 @@ fn give<T>(spare: &AtomicPtr<T>, scratch: Box<T>) {
 }
 
 /// Memo slots, frames and the like that are worth keeping; more is freed.
-const KEEP_MEMO_SLOTS: usize = 1 << 15;
+const KEEP_MEMO_SLOTS: usize = 1 << 16;
 const KEEP_ENTRIES: usize = 1 << 14;
 
 /// The spare walker.

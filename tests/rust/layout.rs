@@ -17,6 +17,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("gpu/src/enabled/probe.rs", "calls the driver's C functions before cudarc may be used"),
     // Raw layouts of CPython, each with the versions that it was read for.
     ("python/src/fast/datetime.rs", "fields of the datetime family"),
+    ("python/src/fast/dict.rs", "the entries of a dict"),
     (
         "python/src/fast/function.rs",
         "fields of functions, contents of cells, what is kept with a code object",

@@ -6,9 +6,30 @@ use pyo3::ffi;
 
 /// The instance's `__dict__`, made if it has none yet. Needs an object whose
 /// type gives its instances a dict.
+#[inline(always)]
 pub fn dict(obj: Obj) -> Result<Own, Raised> {
+    #[cfg(all(Py_3_11, not(Py_3_14)))]
+    if let Some(dict) = managed_dict(obj) {
+        return Ok(dict.own());
+    }
     // SAFETY: alive; a new reference or null with an error set.
     unsafe { Own::from_new(ffi::PyObject_GenericGetDict(obj.ptr(), core::ptr::null_mut())) }
+}
+
+/// The dict of an object that keeps it in front of itself, if it has been made.
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[inline(always)]
+fn managed_dict(obj: Obj) -> Option<Obj> {
+    // SAFETY: a type with this flag (bit 4) has room for the pointer three words
+    // before its instances (internal/pycore_object.h); it is null, or in 3.12
+    // odd, where there is no dict.
+    unsafe {
+        if ffi::PyType_HasFeature(obj.ty(), 1 << 4) == 0 {
+            return None;
+        }
+        let found = *obj.ptr().cast::<*mut ffi::PyObject>().sub(3);
+        if found as usize & 1 != 0 { None } else { Obj::borrowed(found) }
+    }
 }
 
 /// The object in a slot at a byte offset, if it is set.

@@ -98,11 +98,16 @@ impl Walker {
         // SAFETY: an instance of the type is being written, so it is alive.
         #[allow(unsafe_code, reason = "a plan's type is alive while an instance is walked")]
         let class = unsafe { Obj::new(plan.ty.cast()) };
+        if let Some(index) = self.cached_key(class) {
+            self.enc.get(index);
+            return Ok(());
+        }
         if !self.options.fast
             && let Found::Yes(entry) = self.memo.find(class.addr())
         {
             let index = entry.as_index().ok_or(Stop::Restart)?;
             self.enc.get(index);
+            self.cache_key(class, index);
             return Ok(());
         }
         self.save_plan_class_cold(number, class)

@@ -83,12 +83,15 @@ impl Walker {
         if plan_is_by_value && self.class_is_new(number) {
             return self.save_class_and_instance(obj, number);
         }
+        let known = self.memo.len();
         self.save_plan_class(number)?;
         self.op(Op::EmptyTuple);
         self.op(Op::Newobj);
-        if let Enter::Memo(_) = entered {
-            // The class may have entered the table meanwhile.
-            self.memoize(obj);
+        match entered {
+            Enter::Memo(vacant) if self.memo.len() == known => self.memoize_at(vacant, obj),
+            // The class has entered the table meanwhile.
+            Enter::Memo(_) => self.memoize(obj),
+            Enter::Elided | Enter::Met => {}
         }
         self.save_instance_state(obj, number, dict)
     }

@@ -104,7 +104,7 @@ pub enum Enter {
 const CHEAP_RESTART: usize = 256;
 const KEY_CACHE: usize = 64;
 
-/// A key met lately: valid in the epoch that it was met in.
+/// A key or class met lately: valid in the epoch that it was met in.
 #[derive(Clone, Copy, Default)]
 pub struct CachedKey {
     addr: usize,
@@ -423,7 +423,7 @@ impl Walker {
         }
     }
 
-    /// The memo index of a recently met key, without the table.
+    /// The memo index of a recently met key or class, without the table.
     #[inline(always)]
     pub fn cached_key(&self, key: Obj) -> Option<u32> {
         let cached = &self.keys[(key.addr() >> 4) % KEY_CACHE];
@@ -431,7 +431,7 @@ impl Walker {
         valid.then_some(cached.index)
     }
 
-    /// Remembers a key's index. The key has a memo entry, so it cannot die
+    /// Remembers a key's or class's index. It has a memo entry, so it cannot die
     /// before the dump ends.
     #[inline(always)]
     pub fn cache_key(&mut self, key: Obj, index: u32) {

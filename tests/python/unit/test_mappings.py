@@ -132,3 +132,43 @@ def test_instances_whose_dicts_differ(protocol):
     value[3].__dict__["not a name"] = 1
     value[4].__dict__[5] = "not text"
     cross(value, protocol)
+
+
+def shapes_of_tables():
+    """Dicts whose tables differ: shared keys or their own, of strs or not, with gaps or none."""
+    strs = {f"key{i}": i for i in range(300)}
+    yield strs
+    gaps = dict(strs)
+    for i in range(0, 300, 3):
+        del gaps[f"key{i}"]
+    yield gaps
+    yield {**gaps, 1: "one"}
+    mixed = {**gaps, (1, 2): "pair"}
+    del mixed["key1"]
+    yield mixed
+    first_gone = dict(strs)
+    for i in range(299):
+        del first_gone[f"key{i}"]
+    yield first_gone
+    for order in ("abc", "cab", "b"):
+        plain = Plain()
+        for name in order:
+            setattr(plain, name, name)
+        yield vars(plain)
+    plain = Plain()
+    plain.a, plain.b, plain.c = 1, 2, 3
+    del plain.a
+    plain.a = 4
+    yield vars(plain)
+    plain = Plain()
+    plain.a, plain.b, plain.c = 1, 2, 3
+    vars(plain)[5] = 6
+    yield vars(plain)
+
+
+@pytest.mark.parametrize("value", list(shapes_of_tables()), ids=lambda value: str(len(value)))
+def test_tables_of_every_shape(value, protocol):
+    back = cross(value, protocol)
+    assert list(back.items()) == list(value.items())
+    held = fp.loads(fp.dumps([value, value], protocol))
+    assert list(held[0].items()) == list(value.items())

@@ -19,6 +19,29 @@ from helpers.streams import check_stream
 # 8: mutation of what is being walked, collection in the middle
 
 
+@pytest.mark.parametrize("make", ["x{}".format, "\u0416{}".format, lambda i: b"%d" % i])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("way", ["pickler", "dump"])
+def test_8_a_file_that_empties_the_list_being_walked(make, shared, way):
+    """The list held the only reference to what is being written."""
+    items = []
+    items.extend(make(i) * 100_000 for i in range(3))
+    more = list(items) if shared else []
+
+    class Emptying:
+        def write(self, data):
+            items.clear()
+            more.clear()
+            junk = [make(7) * 100_000 for _ in range(8)]
+            return len(data) + len(junk)
+
+    if way == "pickler":
+        fp.Pickler(Emptying(), 5).dump([items, make(1), "after"])
+    else:
+        values = [[[] for _ in range(500)], Does(int), items, make(1), "after"]
+        fp.dump(values, Emptying(), 5)
+
+
 @pytest.mark.parametrize("act", ["clear", "shrink", "grow", "replace"])
 @pytest.mark.parametrize("length", [1, 5, 1000, 2500])
 @pytest.mark.parametrize("place", [0, 1, -1])

@@ -5,6 +5,7 @@ What belongs here: values that are leaves. Text has test_text.py.
 
 import math
 import pickle
+import pickletools
 import struct
 
 import pytest
@@ -34,6 +35,28 @@ def test_integers_of_every_width(protocol):
         back = fp.loads(fp.dumps(value, protocol))
         assert back == value
         assert type(back) is int
+
+
+@pytest.mark.parametrize("around", [list, tuple, set, "values", "fields"])
+def test_integers_are_written_as_the_standard_library_writes_them(around, protocol):
+    values = [n + k for n in edges() for k in (0, 3)]
+    if around == "values":
+        values = {f"key{i}": n for i, n in enumerate(values)}
+    elif around == "fields":
+        values = [(n, [n], {"n": n}) for n in values]
+    else:
+        values = around(values)
+    numbers = [
+        [
+            (op.name, argument)
+            for op, argument, _ in pickletools.genops(data)
+            if "INT" in op.name or "LONG" in op.name
+        ]
+        for data in (fp.dumps(values, protocol), pickle.dumps(values, protocol))
+    ]
+    memo = ("LONG_BINGET", "LONG_BINPUT")
+    ours, theirs = ([pair for pair in each if pair[0] not in memo] for each in numbers)
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("length", [254, 255, 256, 257, 70000])

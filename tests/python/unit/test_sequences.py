@@ -4,12 +4,15 @@ What belongs here: ordered and unordered collections without keys. Mappings: tes
 """
 
 import array
+import io
+import pickle
 from collections import deque
 
 import pytest
 
 import ferropickle as fp
 from helpers.crossing import cross, cross_as_stdlib
+from helpers.graph import assert_same_graph
 from helpers.shapes import (
     Keyed,
     ListChild,
@@ -19,7 +22,7 @@ from helpers.shapes import (
     TupleChild,
     TypedPoint,
 )
-from helpers.streams import opcodes
+from helpers.streams import check_stream, opcodes
 
 SIZES = [0, 1, 2, 3, 4, 5, 999, 1000, 1001, 2000, 2001]
 
@@ -194,3 +197,24 @@ def test_very_wide_graph_of_shared_items(protocol):
     shared = [Plain(index=i) for i in range(40)]
     value = [[shared[i % 40], shared[(i * 7) % 40]] for i in range(3000)]
     cross(value, protocol)
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "dict", "single"])
+@pytest.mark.parametrize("to_file", [False, True])
+def test_small_containers_across_frames(kind, to_file, protocol):
+    """Containers of leaves, where frames end before, within and after them."""
+    leaves = [1, "text", 2.5, None, True, "x" * 65_000, "y" * 400, -1, "z" * 70_000, "end"]
+    rows = []
+    for i in range(40):
+        row = leaves[i % 10 :] + ["f" * (i * 97)] + leaves[: i % 10]
+        makes = {"list": list, "tuple": tuple, "single": lambda row: [[leaf] for leaf in row]}
+        as_dict = {f"key{j}": leaf for j, leaf in enumerate(row)}
+        rows.append(makes[kind](row) if kind != "dict" else as_dict)
+    if to_file:
+        file = io.BytesIO()
+        fp.Pickler(file, protocol).dump(rows)
+        data = file.getvalue()
+    else:
+        data = fp.dumps(rows, protocol)
+    check_stream(data, protocol)
+    assert_same_graph(rows, pickle.loads(data))
