@@ -182,6 +182,7 @@ impl<T> Decoder<T> {
         self.stack.last().ok_or(Cause::Format(Error::StackUnderflow))
     }
 
+    #[inline(always)]
     fn memo_get<E>(
         &mut self,
         index: u64,
@@ -460,6 +461,15 @@ impl<T> Decoder<T> {
                 }
                 Op::Binget => {
                     let index = reader.byte()?;
+                    if let Some(data) = reader.call_ahead()
+                        && let Some(callable) = self.memo.get(index.into())
+                        && let Some(made) = build.call_with_bytes(callable, data)?
+                    {
+                        let read = 2 + data.len() + CALL_OPCODES.len();
+                        reader.take(read)?;
+                        self.push(made)?;
+                        continue;
+                    }
                     self.memo_get(index.into(), build)?;
                 }
                 Op::LongBinget => {

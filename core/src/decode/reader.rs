@@ -29,6 +29,13 @@ pub trait Read<E> {
         false
     }
 
+    /// The data of short bytes that are next and are the only argument of a
+    /// call; nothing if that is not known without reading.
+    #[inline(always)]
+    fn call_ahead(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// Whether large payloads had better be read straight to where they stay.
     fn reads_into(&self) -> bool {
         false
@@ -163,6 +170,16 @@ impl<E> Read<E> for SliceReader<'_> {
     fn calls_after(&self, n: usize) -> bool {
         let at = self.at + n;
         self.bytes.get(at..at + CALL_OPCODES.len()) == Some(&CALL_OPCODES)
+    }
+
+    #[inline(always)]
+    fn call_ahead(&self) -> Option<&[u8]> {
+        let [op, n, rest @ ..] = self.bytes.get(self.at..)? else { return None };
+        if *op != Op::ShortBinbytes as u8 {
+            return None;
+        }
+        let (data, rest) = rest.split_at_checked((*n).into())?;
+        rest.starts_with(&CALL_OPCODES).then_some(data)
     }
 
     #[inline(always)]

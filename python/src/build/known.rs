@@ -75,39 +75,30 @@ fn make_datetime(args: Obj) -> Result<Option<Own>, Raised> {
 /// nothing if a field is out of range or the zone is none.
 #[inline(always)]
 pub fn datetime(state: &[u8; 10], zone: Option<Obj>) -> Result<Option<Own>, Raised> {
-    let year = i32::from(u16::from_be_bytes([state[0], state[1]]));
-    let (month, fold) = (i32::from(state[2] & 0x7f), i32::from(state[2] >> 7));
-    let [day, hour, minute, second] = [state[3], state[4], state[5], state[6]].map(i32::from);
-    let micro = i32::from_be_bytes([0, state[7], state[8], state[9]]);
-    let sane = (1..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=28).contains(&day)
+    let zone = zone.filter(|zone| !zone.is_none());
+    if !is_moment(state) || zone.is_some_and(|zone| !is_timezone(zone)) {
+        return Ok(None);
+    }
+    // The type that was noted, static and so never changed.
+    fast::datetime::new_datetime(DATETIME.load(Ordering::Relaxed), *state, zone).map(Some)
+}
+
+/// Whether the fields are a day of the calendar and a time of day.
+#[inline(always)]
+fn is_moment(state: &[u8; 10]) -> bool {
+    const DAYS: [u8; 13] = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let &[century, rest, month, day, hour, minute, second, ..] = state;
+    let year = u16::from_be_bytes([century, rest]);
+    let month = month & 0x7f; // the top bit is `fold`
+    let micro = u32::from_be_bytes([0, state[7], state[8], state[9]]);
+    let leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    (1..=9999).contains(&year)
+        && DAYS.get(usize::from(month)).is_some_and(|days| (1..=*days).contains(&day))
+        && (month != 2 || day < 29 || leap)
         && hour < 24
         && minute < 60
         && second < 60
-        && micro < 1_000_000;
-    if !sane || zone.is_some_and(|zone| !zone.is_none() && !is_timezone(zone)) {
-        return Ok(None);
-    }
-    // SAFETY: the API was imported when the type was noted; fields are in
-    // range; a new reference or null with an error set.
-    unsafe {
-        let api = &*ffi::PyDateTimeAPI();
-        let zone = zone.map_or(ffi::Py_None(), Obj::ptr);
-        Own::from_new((api.DateTime_FromDateAndTimeAndFold)(
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            micro,
-            zone,
-            fold,
-            api.DateTimeType,
-        ))
-        .map(Some)
-    }
+        && micro < 1_000_000
 }
 
 /// Whether an object is a `tzinfo`: others make the type raise.

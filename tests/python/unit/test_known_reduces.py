@@ -14,6 +14,7 @@ import io
 import ipaddress
 import pathlib
 import pickle
+import struct
 import sys
 import uuid
 import zoneinfo
@@ -374,3 +375,32 @@ def test_a_patched_reconstructor_name_is_noticed(protocol, monkeypatch):
     monkeypatch.setattr(sys.modules[Color.__module__], "Color", None)
     with pytest.raises(pickle.PicklingError):
         compat.dumps(Color.RED, protocol)
+
+
+def states_of_datetimes():
+    for year in (0, 1, 1900, 2000, 2023, 2024, 9999, 10_000):
+        for month in (0, 1, 2, 4, 12, 13, 0x80 | 2, 0x80 | 11):
+            for day in (0, 1, 28, 29, 30, 31, 32):
+                yield struct.pack(">HBBBBB", year, month, day, 23, 59, 59) + b"\x0f\x42\x3f"
+    for last in ([24, 0, 0, 0, 0, 0], [0, 60, 0, 0, 0, 0], [0, 0, 60, 0, 0, 0]):
+        yield struct.pack(">HBB", 2024, 1, 1) + bytes(last)
+    yield struct.pack(">HBB", 2024, 1, 1) + b"\x01\x02\x03\x0f\x42\x40"
+    yield struct.pack(">HBB", 2024, 1, 1)
+    yield b""
+
+
+@pytest.mark.parametrize("call", [b"h\x00C%bx\x85R.", b"h\x00(C%bxtR.", b"h\x00C%bxh\x01\x86R."])
+def test_datetimes_of_any_state_are_as_the_class_makes_them(call):
+    """Out of range, too: the class looks at the month alone."""
+    head = b"\x80\x04cdatetime\ndatetime\nq\x000"
+    head += b"cdatetime\ntimezone\ncdatetime\ntimedelta\nK\x01\x85R\x85Rq\x010"
+    for state in states_of_datetimes():
+        data = head + call.replace(b"%bx", bytes([len(state)]) + state)
+        outcomes = []
+        for module in (fp, pickle):
+            try:
+                made = module.loads(data)
+                outcomes.append((type(made), made.__reduce_ex__(4)[1], made.utcoffset(), made.fold))
+            except Exception as error:
+                outcomes.append(type(error))
+        assert outcomes[0] == outcomes[1], state
