@@ -8,8 +8,9 @@ use ferropickle_core::out::Storage;
 use pyo3::ffi;
 
 /// Streams up to this size are written into the scratch buffer and copied into
-/// an exact `bytes`; longer ones move into a `bytes` that grows. Half of a
-/// common L2, so that the scratch stays warm.
+/// an exact `bytes`; longer ones move into a `bytes` that grows. Copying what
+/// is in a cache costs less than the page faults of a `bytes` that grows: those
+/// come again with each dump.
 const SCRATCH_BYTES: usize = 2 << 20;
 const FIRST_SCRATCH_BYTES: usize = 16 * 1024;
 /// Room asked beyond what is needed, when that is much.
