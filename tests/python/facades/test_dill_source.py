@@ -53,6 +53,10 @@ class Bare:
     pass
 
 
+class Renamed:
+    pass
+
+
 def factory(start):
     steps = [start]
 
@@ -250,7 +254,6 @@ def test_a_name_cannot_become_other_code():
     evil = type("a; raise SystemExit #", (), {})
     with pytest.raises(SyntaxError):
         source.getimport(evil)
-    Renamed = type("Renamed", (Bare,), {"__module__": __name__, "__qualname__": "Bare"})
     Renamed.__name__ = "(x' + print('run')) # "
     with pytest.raises(SyntaxError):
         source.getsource(Renamed(), force=True)

@@ -344,7 +344,7 @@ def _made(makers: _Makers) -> dict[str, Any]:
     objects = {}
     for name, make in makers.items():
         # an optional part of Python, or one that this version lacks
-        with contextlib.suppress(ImportError, AttributeError, KeyError, OSError):
+        with contextlib.suppress(ImportError, AttributeError, KeyError, OSError, TypeError):
             objects[name] = make()
     return objects
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
     from contextlib import AbstractContextManager
 
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _Adapter = logging.LoggerAdapter  # generic from 3.11 on
+
 __all__ = ["adapter", "logger", "stderr_handler", "trace"]
 
 _PLAIN = {"prefix": "", "suffix": ""}
@@ -47,7 +51,7 @@ class TraceFormatter(logging.Formatter):
         return super().format(record)
 
 
-class TraceAdapter(logging.LoggerAdapter[logging.Logger]):
+class TraceAdapter(_Adapter):
     """Writes a trace with a logger."""
 
     def __init__(self, logger: logging.Logger) -> None:
