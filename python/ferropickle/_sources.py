@@ -8,7 +8,9 @@ of another version evaluates in its place. It needs nothing but built-ins.
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
+import sys
 import textwrap
 from types import CodeType
 
@@ -105,9 +107,25 @@ def _compiled(source: str) -> CodeType | None:
         return None
 
 
+def _imported_names(code: CodeType) -> list[str]:
+    """Globals that the compiler may have seen imported: it compiles calls of their attributes
+    otherwise than calls of methods."""
+    seen: dict[str, bool] = {}
+    name = None
+    for step in dis.get_instructions(code):
+        if name is not None:
+            as_method = step.opname == "LOAD_METHOD" or (
+                step.opname == "LOAD_ATTR" and sys.version_info >= (3, 12) and (step.arg or 0) & 1
+            )
+            seen[name] = seen.get(name, True) and step.opname == "LOAD_ATTR" and not as_method
+        name = step.argval if step.opname == "LOAD_GLOBAL" else None
+    return [name for name, imported in seen.items() if imported]
+
+
 def _is_same(source: str, code: CodeType) -> bool:
     """Whether the source compiles to what the code does."""
-    compiled = _compiled(source)
+    imports = "".join(f"import {name}\n" for name in _imported_names(code))
+    compiled = _compiled(imports + source)
     if compiled is None:
         return False
     found = _find(compiled, code.co_name)

@@ -1,5 +1,6 @@
 """What a policy says of things by value: which modules, whose globals, which files, what else."""
 
+import json
 import pickle
 import pickletools
 import sys
@@ -171,6 +172,19 @@ def test_another_version_runs_the_source(sources, monkeypatch):
         assert copy(1) == [6, 6]
         assert short(2) == 6
         assert copy.__closure__[0] is short.__closure__[0]
+
+
+def uses_imports(path):
+    return json.dumps(path) + pickle.__name__ + textwrap.dedent(path.strip()) + str(calls.get(0))
+
+
+calls = {0: "!"}
+
+
+def test_the_source_of_a_function_that_uses_imported_modules(monkeypatch):
+    data = fp.dumps(uses_imports, policy=fp.Policy(sources="always", by_value=__name__))
+    monkeypatch.setattr(sys.implementation, "cache_tag", "cpython-399")
+    assert pickle.loads(data)("a") == '"a"picklea!'
 
 
 def test_the_bytecode_is_the_senders_where_the_version_is(monkeypatch):
