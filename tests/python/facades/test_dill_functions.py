@@ -7,12 +7,18 @@ under ``byvalue/``; here it only shows that it is reached with dill's choices.
 import io
 import pickle
 import sys
+import typing
 
 import pytest
 
 from ferropickle.compat import dill
 from helpers.shapes import Plain, plain_function
 from helpers.subprocs import run_python
+
+try:
+    import numpy as np
+except ImportError:
+    np = None
 
 
 @pytest.fixture(autouse=True)
@@ -187,6 +193,26 @@ def test_modules_go_by_name_and_keep_their_state(monkeypatch):
     module.state = 2
     assert dill.loads(data) is module
     assert module.state == 2
+
+
+TUPLE = vars(typing)["Tuple"]  # not the class tuple
+
+
+@pytest.mark.parametrize(
+    "alias",
+    [
+        TUPLE[()],
+        TUPLE[()].copy_with(()),
+        TUPLE[int, ...],
+        vars(typing)["List"][int],
+        vars(typing)["Optional"][int],
+        vars(typing)["Callable"][[int], str],
+    ],
+    ids=repr,
+)
+def test_generic_aliases(alias):
+    assert dill.copy(alias) == alias
+    assert dill.copy(alias).__args__ == alias.__args__
 
 
 # ---- savers -----------------------------------------------------------------------------------
@@ -368,8 +394,8 @@ def test_pickles():
         dill.pickles(Fails())
 
 
+@pytest.mark.skipif(np is None, reason="NumPy is not installed")
 def test_pickles_with_arrays():
-    np = pytest.importorskip("numpy")
     assert dill.pickles(np.arange(3), exact=True)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ferropickle._native import Policy
-from ferropickle.compat.dill import _files, _process
+from ferropickle.compat.dill import _aliases, _files, _process
 from ferropickle.compat.dill._errors import PicklingError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def plain(byref: bool, fmode: int, recurse: bool) -> Policy:
 
 
 def _reducers(fmode: int) -> dict[type, Any]:
-    return {**_files.reducers(fmode), **_process.reducers()}
+    return {**_files.reducers(fmode), **_process.reducers(), **_aliases.reducers()}
 
 
 def _made(
