@@ -157,6 +157,14 @@ def test_names_in_the_builtins_of_python_2(protocol, mapped):
         fp.loads(header + b"c__builtin__\n__mine__\n.", fix_imports=mapped)
 
 
+def test_public_names_of_dill_are_those_of_its_face():
+    run("""
+    from ferropickle.compat import dill
+    assert fp.loads(b"cdill._dill\\ndumps\\n.") is dill.dumps
+    assert fp.loads(b"cdill\\nPickler\\n.") is dill.Pickler
+    """)
+
+
 def test_only_listed_names_are_found():
     for module, name in [("cloudpickle.cloudpickle", "sys"), ("dill._dill", "importlib")]:
         with pytest.raises(fp.UnpicklingError, match="install"):

@@ -27,7 +27,7 @@ _MODULES = {
 
 
 # What takes the place of a peer's public names.
-_FACES = {"cloudpickle": "ferropickle.compat.cloudpickle"}
+_FACES = {"cloudpickle": "ferropickle.compat.cloudpickle", "dill": "ferropickle.compat.dill"}
 
 
 def find(module: str, name: str) -> Any:
