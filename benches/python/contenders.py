@@ -1,7 +1,8 @@
-"""Who is measured: one table, `CONTENDERS`. The first is the base of every ratio."""
+"""Who is measured: one table, `CONTENDERS`. The first is the base of ratios, as a rule."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import importlib.metadata
@@ -32,6 +33,7 @@ class Contender:
     protocol: int | None = None  # the second argument of dumps, given by the timed loop itself
     reads: str = ""  # loads only: the stream that this other contender wrote
     stock: bool = False  # stdlib `pickle.loads` must read the stream
+    named_only: bool = False  # takes part only in workloads that name it
 
     def functions(self, oob: bool) -> tuple[Dumps, Loads]:
         """`(dumps, loads)`; raises `Skip` with the reason."""
@@ -103,6 +105,13 @@ def gc_paused() -> tuple[Dumps, Loads]:
     return dumps, loads
 
 
+def face_of_pickle() -> tuple[Dumps, Loads]:
+    """ferropickle with functions and classes by name alone, as pickle has them."""
+    module = load_module(OURS)
+    policy = module.Policy(face="pickle")
+    return functools.partial(module.dumps, policy=policy), module.loads
+
+
 def quickle() -> tuple[Dumps, Loads]:
     """Encoder and decoder are made once, as its documentation advises."""
     module = load_module("quickle")
@@ -142,5 +151,9 @@ CONTENDERS: dict[str, Contender] = {
         Contender("pyfory", "pyfory", pyfory, None, "xlang=False, ref=True, strict=False"),
         Contender("msgspec", "msgspec", msgspec, None, "MessagePack, no schema: a reference"),
         Contender("pickle, gc paused", "", gc_paused, None, "C pickle inside gc.disable()", 5),
+        Contender(
+            "ferropickle, face of pickle", "ferropickle", face_of_pickle, None,
+            'Policy(face="pickle")', 5, named_only=True,
+        ),
     )
 }  # fmt: skip

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
 
-from contenders import BASE, CONTENDERS, Contender, Skip
+from contenders import CONTENDERS, Contender, Skip
 from memory import peak_memory
 from payloads import PAYLOADS, Payload
 from same import same
@@ -75,6 +75,7 @@ def main() -> None:
     payload = PAYLOADS[spec.workload]
     n = spec.n or payload.n
     result: dict[str, Any] = {"workload": spec.workload, "n": n, "unit": payload.unit}
+    result["base"] = payload.base
     for module in payload.needs:
         try:
             importlib.import_module(module)
@@ -158,7 +159,7 @@ def time_all(
                 gc.collect()
                 total = _sample(s, op, obj, s.reps[op], singly[op], clock, fresh, after)
                 s.ns[op].append(total / s.reps[op])
-    base = subjects[BASE].ns
+    base = subjects[payload.base].ns
     return {name: _row(s, base) for name, s in subjects.items()}
 
 

@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-from contenders import BASE, CONTENDERS, OURS
+from contenders import CONTENDERS, OURS
 from targets import FLAT, TARGETS
 
 Result = dict[str, Any]
@@ -53,22 +53,22 @@ def describe(env: dict[str, Any]) -> str:
     )
 
 
-def times_table(results: list[Result], names: list[str]) -> Table:
+def times_table(results: list[Result], base_name: str) -> Table:
     """One row a workload: the base's own time, then each contender's ratio, `dumps / loads`."""
-    used = [n for n in names if any(n in r.get("rows", {}) for r in results)]
-    table = [["workload", BASE, *[n for n in used if n != BASE], "target", ""]]
+    used = [n for n in CONTENDERS if any(n in r.get("rows", {}) for r in results)]
+    table = [["workload", base_name, *[n for n in used if n != base_name], "target", ""]]
     for result in results:
         label = f"{result['workload']} ({result['n']:,} {result['unit']})"
         if "rows" not in result:
             table.append([label, result.get("skipped", "failed")] + [""] * (len(table[0]) - 2))
             continue
         rows = result["rows"]
-        base = rows.get(BASE)
+        base = rows.get(base_name)
         cells = [label]
         cells.append(
             f"{duration(base['dumps']['ns'])} / {duration(base['loads']['ns'])}" if base else "-"
         )
-        cells += [_ratios(rows.get(n)) for n in used if n != BASE]
+        cells += [_ratios(rows.get(n)) for n in used if n != base_name]
         target = TARGETS.get(result["workload"])
         cells.append(f"{target[0]:.2f} / {target[1]:.2f}" if target else "")
         cells.append(_marks(rows.get(OURS), target))

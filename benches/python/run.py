@@ -13,7 +13,7 @@ from typing import Any
 
 import report
 from contenders import BASE, CONTENDERS, OURS
-from payloads import PAYLOADS
+from payloads import PAYLOADS, Payload
 from targets import FLAT, TARGETS
 
 HERE = Path(__file__).resolve().parent
@@ -21,8 +21,8 @@ GROWING = ("records", "instances", "dataclasses", "str_ascii_unique", "graph_cyc
 RECORDS = HERE.parent / "record"
 TIMEOUT_S = 600  # for one workload
 LEGEND = {
-    False: "Ratio: time over C pickle's, same round; under 1 is faster. (x) the copy differs, "
-    "(i) shared identity is lost, - cannot.",
+    False: "Ratio: time over the first column's, same round; under 1 is faster. "
+    "(x) the copy differs, (i) shared identity is lost, - cannot.",
     True: f"Nanoseconds an element; flat: the largest is at most {FLAT} times the smallest.",
 }
 
@@ -78,12 +78,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def page(results: list[report.Result], names: list[str], args: argparse.Namespace) -> str:
     """The table and what there is to say about it."""
-    make = report.times_table
     if args.growth:
-        make = report.growth_table
+        tables = [report.growth_table(results, names)]
     elif args.memory:
-        make = report.memory_table
-    lines = [report.render(make(results, names), args.markdown), ""]
+        tables = [report.memory_table(results, names)]
+    else:
+        bases = dict.fromkeys(r["base"] for r in results)
+        by_base = {base: [r for r in results if r["base"] == base] for base in bases}
+        tables = [report.times_table(some, base) for base, some in by_base.items()]
+    lines = [line for table in tables for line in (report.render(table, args.markdown), "")]
     lines += [f"* {line}" if args.markdown else line for line in report.reasons(results)]
     if not args.memory:
         lines.append(f"\ngc {args.gc}, {args.rounds} rounds, medians. {LEGEND[args.growth]}")
@@ -110,6 +113,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="the workloads with a target, 5 rounds, 3 ms samples")
     add("--only", action="append", metavar="PATTERN", help="workloads to run (repeat; glob)")
+    add("--group", choices=sorted({p.group for p in PAYLOADS.values()}), help="those of one file")
     add("--contenders", metavar="A,B", help="besides pickle; default: all that are installed")
     add("--rounds", type=int, metavar="N", help="rounds a workload (15)")
     add("--sample-ms", type=float, metavar="MS", help="least time of one sample (5)")
@@ -142,15 +146,23 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def choose(patterns: list[str] | None, names: list[str], args: argparse.Namespace) -> list[str]:
     """The workloads that match; with --quick and no pattern, those that have a target."""
+    if args.group:
+        names = [n for n in names if PAYLOADS[n].group == args.group]
     if patterns:
         return [n for n in names if any(fnmatch.fnmatch(n, p) for p in patterns)]
     return [n for n in names if n in TARGETS] if args.quick and not args.growth else names
 
 
+def taking_part(payload: Payload, names: list[str]) -> list[str]:
+    """The workload's base, then those of the contenders chosen that it is for."""
+    rest = [n for n in names if not payload.contenders or n in payload.contenders]
+    return [payload.base, *[n for n in rest if n != payload.base]]
+
+
 def choose_contenders(wanted: str | None) -> list[str]:
     """The base first, then those wanted; an unknown name ends the run."""
     if wanted is None:
-        return list(CONTENDERS)
+        return [name for name, c in CONTENDERS.items() if not c.named_only]
     names = [n.strip() for n in wanted.split(",")]
     for name in names:
         if name not in CONTENDERS:
@@ -160,7 +172,8 @@ def choose_contenders(wanted: str | None) -> list[str]:
 
 def measure(workload: str, n: int, names: list[str], args: argparse.Namespace) -> dict[str, Any]:
     """One workload in a process of its own; who crashes it is left out and it runs again."""
-    names = list(names)
+    payload = PAYLOADS[workload]
+    names = taking_part(payload, names)
     crashed: dict[str, str] = {}
     while True:
         spec = {
@@ -183,10 +196,10 @@ def measure(workload: str, n: int, names: list[str], args: argparse.Namespace) -
                 result["failed"] = {**result.get("failed", {}), **crashed}
             return result
         tried = [line[1:] for line in lines if line.startswith("@")]
-        culprit = tried[-1] if tried else BASE
-        if culprit == BASE or culprit not in names:
-            payload = PAYLOADS[workload]
+        culprit = tried[-1] if tried else payload.base
+        if culprit == payload.base or culprit not in names:
             return {"workload": workload, "n": n or payload.n, "unit": payload.unit,
+                    "base": payload.base,
                     "skipped": f"the process ended with {status}"}  # fmt: skip
         crashed[culprit] = f"crashed the process (status {status})"
         names.remove(culprit)

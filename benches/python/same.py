@@ -7,6 +7,7 @@ import decimal
 import enum
 import pathlib
 import struct
+import types
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 VALUES = (
     int, str, bytes, bool, type(None), complex, type(...), datetime.date, datetime.time,
     datetime.timedelta, datetime.tzinfo, decimal.Decimal, uuid.UUID, pathlib.PurePath,
+    types.CodeType,
 )  # fmt: skip
 
 
@@ -34,7 +36,7 @@ def same(original: Any, copy: Any) -> str:
             if struct.pack("<d", a) != struct.pack("<d", b):
                 return "x"
             continue
-        if isinstance(a, (enum.Enum, type)):
+        if isinstance(a, (enum.Enum, type, types.ModuleType)):
             if a is not b:
                 return "x"
             continue
@@ -76,6 +78,10 @@ def _parts(a: Any, b: Any) -> list[tuple[Any, Any]] | None:
         return None if a != b else pairs  # the payloads have sets of values only
     elif isinstance(a, bytearray):
         return None if a != b else pairs
+    elif isinstance(a, types.FunctionType):
+        if a.__module__ != b.__module__:
+            return None
+        pairs += zip(_function(a), _function(b), strict=True)
     elif hasattr(a, "dtype"):
         if a.dtype != b.dtype or a.shape != b.shape:
             return None
@@ -90,6 +96,13 @@ def _parts(a: Any, b: Any) -> list[tuple[Any, Any]] | None:
         if hasattr(a, name):
             pairs.append((getattr(a, name), getattr(b, name)))
     return pairs
+
+
+def _function(f: types.FunctionType) -> list[Any]:
+    """What a function does and what it does it with; of its globals those that it names itself."""
+    used = {name: f.__globals__[name] for name in f.__code__.co_names if name in f.__globals__}
+    cells = [cell.cell_contents for cell in f.__closure__ or ()]
+    return [f.__code__, f.__qualname__, f.__defaults__, f.__kwdefaults__, cells, used]
 
 
 def _slots(cls: type) -> Iterator[str]:

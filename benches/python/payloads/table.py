@@ -17,6 +17,7 @@ class Payload:
     """One workload."""
 
     name: str
+    group: str  # the file it is written in
     build: Build
     n: int  # the default size
     unit: str  # what `n` counts
@@ -24,6 +25,8 @@ class Payload:
     oob: bool = False  # buffers go out of band (`buffer_callback`)
     first: bool = False  # every dump sees a freshly built object
     clock: str = "thread"  # "process" where a contender may use helper threads
+    base: str = "pickle"  # the contender that the ratios are over
+    contenders: tuple[str, ...] = ()  # who else takes part, if not all
 
 
 PAYLOADS: dict[str, Payload] = {}
@@ -34,7 +37,8 @@ def payload(n: int, unit: str, name: str | None = None, **options: Any) -> Calla
 
     def enter(build: Build) -> Build:
         key = name or build.__name__
-        PAYLOADS[key] = Payload(key, build, n, unit, **options)
+        group = build.__module__.rsplit(".", 1)[-1]
+        PAYLOADS[key] = Payload(key, group, build, n, unit, **options)
         return build
 
     return enter
