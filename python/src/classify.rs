@@ -69,6 +69,8 @@ pub struct Plan {
     pub verified_in: u64,
     /// The package's own reducer for a foreign type, or None; not asked yet.
     pub reducer: Option<Own>,
+    /// The id of the class by value, once it was needed.
+    pub class_id: Option<Own>,
     /// As was found then: the class goes by value.
     pub by_value: bool,
 }
@@ -168,6 +170,7 @@ fn foreign(ty: TypePtr) -> Plan {
         shown: None,
         verified_in: 0,
         reducer: None,
+        class_id: None,
         by_value: false,
     }
 }

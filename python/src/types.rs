@@ -78,7 +78,6 @@ table! {
         loader = c"__loader__";
         spec = c"__spec__";
         getattr_hook = c"__getattr__";
-        bases = c"__bases__";
         doc = c"__doc__";
         abc_impl = c"_abc_impl";
         init_subclass = c"__init_subclass__";

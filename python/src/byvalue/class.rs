@@ -42,12 +42,16 @@ impl Walker {
         if super::enums::is_enum(class) {
             return self.save_enum_class(class);
         }
+        if !instance::is_plain_class(class) {
+            // Its metaclass has a say in what its attributes are.
+            self.leave_pure()?;
+        }
         let ty: TypePtr = class.ptr().cast();
         let mut plan = Plan::default();
-        let bases = class.getattr(types::get().bases.obj())?;
+        let bases = instance::bases(ty)?;
         self.plan_dependencies(&mut plan, class, bases.obj());
         let id = self.class_id(class)?;
-        self.plan_candidate(&mut plan, id.as_deref());
+        self.plan_candidate(&mut plan, id.as_ref());
         if has_late_annotations(class)? {
             self.leave_pure()?;
         }
@@ -93,16 +97,26 @@ impl Walker {
     }
 
     /// The id under which the receiver keeps the class, if it is to keep it.
-    pub(super) fn class_id(&mut self, class: Obj) -> Result<Option<String>, Stop> {
+    pub(super) fn class_id(&mut self, class: Obj) -> Result<Option<Own>, Stop> {
         if self.by_value.choices.identity == Identity::New || !instance::has_weakrefs(class.ty()) {
             return Ok(None);
         }
+        // Kept with what is known of the type, which a change of it makes new.
+        let number = self.types.plan(class.ptr().cast()) as usize;
+        if let Some(id) = &self.types.plans[number].class_id {
+            return Ok(Some(id.clone()));
+        }
+        // The registries are Python code.
+        self.leave_pure()?;
         // SAFETY: a live object; -1 with an error set if it has no hash.
         if unsafe { ffi::PyObject_Hash(class.ptr()) } == -1 {
             Raised::set().discard();
             return Ok(None);
         }
-        Ok(Some(identity::id_of(class)?))
+        let id = identity::id_of(class)?;
+        let number = self.types.plan(class.ptr().cast()) as usize;
+        self.types.plans[number].class_id = Some(id.clone());
+        Ok(Some(id))
     }
 
     /// Bases and metaclass by value may lead back to the class: written first,
@@ -127,9 +141,9 @@ impl Walker {
 
     /// `WeakValueDictionary.setdefault(registry, id,` ..., to be closed by
     /// [`plan_made`].
-    pub(super) fn plan_candidate(&mut self, plan: &mut Plan, id: Option<&str>) {
+    pub(super) fn plan_candidate(&mut self, plan: &mut Plan, id: Option<&Own>) {
         let Some(id) = id else { return };
-        plan.named(&WEAK_SETDEFAULT).push(Step::Registry).push(Step::Str(id.to_owned()));
+        plan.named(&WEAK_SETDEFAULT).push(Step::Registry).save(id.obj(), Label::None);
     }
 
     /// The registry of classes, made in the receiver if it has none.

@@ -306,7 +306,7 @@ fn guard_text() -> String {
 impl Walker {
     /// A code object, or a GET.
     pub(super) fn save_code(&mut self, code: Obj) -> Result<(), Stop> {
-        if self.write_if_met(code)? {
+        if self.write_if_made(code)? {
             return Ok(());
         }
         if self.by_value.choices.sources != Sources::Never && self.save_code_and_source(code)? {
@@ -328,7 +328,7 @@ impl Walker {
                 self.save_named(&CODE_TYPE)?;
                 self.enc.raw(arguments);
                 self.enc.op(Op::Reduce);
-                self.memoize(code);
+                self.enter_made(code);
             }
             _ => {
                 let mut plan = Plan::default();
@@ -409,7 +409,7 @@ impl Walker {
         }
         self.enc.op(Op::Reduce);
         let held = self.pin(code.own());
-        self.memoize(held);
+        self.enter_made(held);
         Ok(true)
     }
 

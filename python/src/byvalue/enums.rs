@@ -90,9 +90,11 @@ fn making(class: Obj) -> Result<Making, Raised> {
 
 impl Walker {
     pub(super) fn save_enum_class(&mut self, class: Obj) -> Flow {
+        // Values may have code of their own.
+        self.leave_pure()?;
         let names = types::get();
         let making = making(class)?;
-        let bases = class.getattr(names.bases.obj())?;
+        let bases = instance::bases(class.ptr().cast())?;
         let members = match get(class, "_member_map_")? {
             Some(found) if fast::is_dict(found.ty()) => pairs(found.obj()),
             _ => Vec::new(),
@@ -100,7 +102,7 @@ impl Walker {
         let mut plan = Plan::default();
         self.plan_dependencies(&mut plan, class, bases.obj());
         let id = self.class_id(class)?;
-        self.plan_candidate(&mut plan, id.as_deref());
+        self.plan_candidate(&mut plan, id.as_ref());
         let exact = is_exact_meta(class.ty());
         let boundary = own_boundary(class)?;
         let meta_comes_first = !exact || boundary.is_some();

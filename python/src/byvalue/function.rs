@@ -385,7 +385,7 @@ impl Walker {
     /// A cell of a function: with its value if that leads nowhere, else empty,
     /// for the function to fill.
     pub(super) fn save_function_cell(&mut self, cell: Obj) -> Result<(), Stop> {
-        if self.write_if_met(cell)? {
+        if self.write_if_made(cell)? {
             return Ok(());
         }
         self.save_named(&CELL_TYPE)?;
@@ -404,7 +404,7 @@ impl Walker {
 
     /// A cell by itself: made empty, and filled once it has its memo entry.
     pub(super) fn save_cell(&mut self, cell: Obj) -> Flow {
-        if self.write_if_met(cell)? {
+        if self.write_if_made(cell)? {
             return WRITTEN;
         }
         let mut plan = Plan::default();
@@ -418,12 +418,12 @@ impl Walker {
 
     fn memoize_kept(&mut self, obj: Obj) {
         let held = self.pin(obj.own());
-        self.memoize(held);
+        self.enter_made(held);
     }
 
     /// A module: by import, or by value if it cannot be imported.
     pub(super) fn save_module(&mut self, module: Obj) -> Flow {
-        if self.write_if_met(module)? {
+        if self.write_if_made(module)? {
             return WRITTEN;
         }
         let Some(dict) = module_dict(module) else { return self.save_foreign(module) };

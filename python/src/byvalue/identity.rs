@@ -22,12 +22,12 @@ const WEAK_KEYS: &str = "WeakKeyDictionary";
 const WEAK_VALUES: &str = "WeakValueDictionary";
 
 /// The class's id; it stays the same while the class lives.
-pub fn id_of(class: Obj) -> Result<String, Raised> {
+pub fn id_of(class: Obj) -> Result<Own, Raised> {
     kept_id(class, |hasher| hasher.class(class, 0))
 }
 
 /// The id of a type variable or its like.
-pub fn id_of_variable(variable: Obj) -> Result<String, Raised> {
+pub fn id_of_variable(variable: Obj) -> Result<Own, Raised> {
     kept_id(variable, |hasher| {
         hasher.named(variable.ty_obj())?;
         hasher.named(variable)?;
@@ -36,15 +36,12 @@ pub fn id_of_variable(variable: Obj) -> Result<String, Raised> {
     })
 }
 
-fn kept_id(
-    obj: Obj,
-    hash: impl FnOnce(&mut Hasher) -> Result<(), Raised>,
-) -> Result<String, Raised> {
+fn kept_id(obj: Obj, hash: impl FnOnce(&mut Hasher) -> Result<(), Raised>) -> Result<Own, Raised> {
     let ids = registry(IDS, WEAK_KEYS)?;
     if let Some(known) = call_method(ids.obj(), c"get", &[obj])?
         && fast::is_str(known.ty())
     {
-        return Ok(display(known.obj()));
+        return Ok(known);
     }
     if let Some(id) = received_id(ids.obj(), obj)? {
         return Ok(id);
@@ -61,7 +58,7 @@ fn kept_id(
         let kept = call_method(classes.obj(), c"setdefault", &[text.obj(), obj])?;
         if kept.is_none_or(|kept| kept.obj() == obj) {
             call_method(ids.obj(), c"setdefault", &[obj, text.obj()])?;
-            return Ok(id);
+            return Ok(text);
         }
         number += 1;
         id = format!("{plain}#{number}");
@@ -70,7 +67,7 @@ fn kept_id(
 
 /// The id of an object that came with one in a stream: plain pickle enters it
 /// into the registry of classes alone.
-fn received_id(ids: Obj, obj: Obj) -> Result<Option<String>, Raised> {
+fn received_id(ids: Obj, obj: Obj) -> Result<Option<Own>, Raised> {
     let classes = registry(REGISTRY, WEAK_VALUES)?;
     // SAFETY: live objects with a length; -1 with an error set.
     let (known, all) =
@@ -86,7 +83,7 @@ fn received_id(ids: Obj, obj: Obj) -> Result<Option<String>, Raised> {
         if fast::is_str(id.ty()) {
             call_method(ids, c"setdefault", &[class, id])?;
             if class == obj {
-                found = Some(display(id));
+                found = Some(id.own());
             }
         }
     }

@@ -173,7 +173,7 @@ impl Walker {
         if !self.by_value.on {
             return self.save_global_once(obj, None);
         }
-        if self.write_if_met(obj)? {
+        if self.write_if_made(obj)? {
             return WRITTEN;
         }
         match self.importable(obj)? {

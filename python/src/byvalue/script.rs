@@ -39,8 +39,6 @@ pub enum Step {
     Import(Own),
     /// A name that is an attribute's or a dict's key.
     Key(Own),
-    /// A str that is planned.
-    Str(String),
     /// The receiver's registry of classes.
     Registry,
     /// The second place gets the index of the first.
@@ -185,7 +183,8 @@ impl Walker {
                 self.save_function_cell(held)?;
             }
             Step::Made(obj) => {
-                let index = self.enter_made(obj);
+                let held = self.pin(obj);
+                let index = self.enter_made(held);
                 self.by_value.scripts[at].places[Place::Made as usize] = index;
             }
             Step::Mark(place) => {
@@ -206,7 +205,6 @@ impl Walker {
                 let held = self.pin(name);
                 self.save_key(held)?;
             }
-            Step::Str(text) => self.write_literal(&text)?,
             Step::Registry => self.save_registry()?,
             Step::SameAsMade(place) => {
                 let places = &mut self.by_value.scripts[at].places;
@@ -244,9 +242,8 @@ impl Walker {
 
     /// Gives the object on top its memo entry, in `fast` mode too: functions
     /// and classes refer to themselves.
-    fn enter_made(&mut self, obj: Own) -> u32 {
+    pub(super) fn enter_made(&mut self, held: Obj) -> u32 {
         let index = self.enc.next_index();
-        let held = self.pin(obj);
         if self.options.fast {
             self.enc.memoize();
             self.memo.set(held.addr(), Entry::index(index));

@@ -98,7 +98,7 @@ impl Walker {
         let tracked = instance::has_weakrefs(obj.ty())
             && self.by_value.choices.identity != crate::policy::Identity::New;
         let id = if tracked { Some(identity::id_of_variable(obj)?) } else { None };
-        self.plan_candidate(&mut plan, id.as_deref());
+        self.plan_candidate(&mut plan, id.as_ref());
         plan.save(partial.obj(), Label::None).op(Op::EmptyTuple).op(Op::Reduce);
         plan_made(&mut plan, obj, tracked);
         if let Some(module) = module

@@ -200,6 +200,15 @@ pub fn base(ty: TypePtr) -> Option<Obj> {
     unsafe { Obj::borrowed((*ty).tp_base.cast()) }
 }
 
+/// The bases of a class, a tuple.
+pub fn bases(ty: TypePtr) -> Result<Own, Raised> {
+    // SAFETY: a live, ready type has a tuple of bases.
+    match unsafe { Obj::borrowed((*ty).tp_bases) } {
+        Some(bases) => Ok(bases.own()),
+        None => super::new_tuple(&[]),
+    }
+}
+
 /// The class's own dict.
 pub fn class_dict(ty: TypePtr) -> Result<Own, Raised> {
     // SAFETY: a live, ready type has a dict.

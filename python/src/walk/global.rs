@@ -40,7 +40,7 @@ impl Walker {
             }
         }
         if self.by_value.on && crate::byvalue::is_python_class(obj) {
-            if self.global_met(obj)? {
+            if self.write_if_made(obj)? {
                 return WRITTEN;
             }
             return self.save_python_class(obj);
@@ -102,7 +102,8 @@ impl Walker {
             self.enc.get(index);
             return Ok(());
         }
-        if !self.options.fast
+        // A class by value is in the memo in `fast` mode too.
+        if (!self.options.fast || plan.by_value)
             && let Found::Yes(entry) = self.memo.find(class.addr())
         {
             let index = entry.as_index().ok_or(Stop::Restart)?;

@@ -66,11 +66,9 @@ impl Walker {
         self.save_known(obj, number, kind)
     }
 
-    /// A GET if the object has an entry.
-    pub fn write_if_met(&mut self, obj: Obj) -> Result<bool, Stop> {
-        if self.options.fast {
-            return Ok(false);
-        }
+    /// As [`Walker::write_if_met`] in `fast` mode too: functions and classes are
+    /// in the memo there as well, as they refer to themselves.
+    pub fn write_if_made(&mut self, obj: Obj) -> Result<bool, Stop> {
         match self.memo.find(obj.addr()) {
             Found::No(_) => Ok(false),
             Found::Yes(entry) => {
@@ -79,6 +77,14 @@ impl Walker {
                 Ok(true)
             }
         }
+    }
+
+    /// A GET if the object has an entry.
+    pub fn write_if_met(&mut self, obj: Obj) -> Result<bool, Stop> {
+        if self.options.fast {
+            return Ok(false);
+        }
+        self.write_if_made(obj)
     }
 
     /// By the general protocol.
