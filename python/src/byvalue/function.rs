@@ -28,17 +28,6 @@ pub struct Namespace {
     _globals: Own,
 }
 
-/// Whether a value cannot lead back to what holds it, and needs no memo entry.
-fn is_leaf(value: Obj) -> bool {
-    let ty = value.ty();
-    value.is_none()
-        || fast::is_bool(ty)
-        || fast::is_int(ty)
-        || fast::is_float(ty)
-        || fast::is_str(ty)
-        || fast::is_bytes(ty)
-}
-
 fn same_text(a: Obj, b: Obj) -> bool {
     if a == b {
         return true;
@@ -91,7 +80,7 @@ impl Walker {
         for (i, cell) in cells.iter().enumerate() {
             if self.memo.get(cell.addr()).is_none()
                 && let Some(value) = function::cell_contents(*cell)
-                && !is_leaf(value.obj())
+                && !self.is_leaf(value.obj())
             {
                 plan.save(*cell, Label::None);
                 plan_contents(&mut plan, value, free(i));
@@ -382,6 +371,19 @@ impl Walker {
         Ok(())
     }
 
+    /// Whether a value is written at once, so that it can lead back to nothing:
+    /// before protocol 3 bytes are a call, and a persistent id may be anything.
+    fn is_leaf(&self, value: Obj) -> bool {
+        let ty = value.ty();
+        let plain = value.is_none()
+            || fast::is_bool(ty)
+            || fast::is_int(ty)
+            || fast::is_float(ty)
+            || fast::is_str(ty)
+            || fast::is_bytes(ty) && self.options.proto >= 3;
+        plain && !self.hooks.has_persistent_id
+    }
+
     /// A cell of a function: with its value if that leads nowhere, else empty,
     /// for the function to fill.
     pub(super) fn save_function_cell(&mut self, cell: Obj) -> Result<(), Stop> {
@@ -390,7 +392,7 @@ impl Walker {
         }
         self.save_named(&CELL_TYPE)?;
         match function::cell_contents(cell) {
-            Some(value) if is_leaf(value.obj()) => {
+            Some(value) if self.is_leaf(value.obj()) => {
                 let value = self.pin(value);
                 self.save(value)?;
                 self.enc.op(Op::Tuple1);

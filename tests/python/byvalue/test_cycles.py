@@ -126,3 +126,26 @@ def test_what_a_function_holds_may_lead_back_to_it(protocol):
     g.__defaults__ = ()
     g = pickle.loads(fp.dumps(g, protocol))
     assert g.self[0] is g
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("value", [b"", b"abc", b"x" * 70_000, "text", 1, None])
+def test_a_cell_that_holds_a_plain_value(value, protocol):
+    for dump in DUMPS:
+        assert pickle.loads(dump(lambda: value, protocol))() == value
+
+
+@pytest.mark.parametrize("value", ["a text", 7_000_000_000, b"bytes"])
+def test_a_cell_whose_value_has_a_persistent_id(value):
+    class Pickler(fp.Pickler):
+        def persistent_id(self, obj):
+            return ["an", "id"] if obj is value else None
+
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, pid):
+            return value if pid == ["an", "id"] else None
+
+    file = io.BytesIO()
+    Pickler(file).dump(lambda: value)
+    file.seek(0)
+    assert Unpickler(file).load()() is value
