@@ -190,8 +190,12 @@ fn make(ty: TypePtr) -> Plan {
     plan.kind = known_kind(ty, class).unwrap_or_else(|| {
         if is_plain_instance(ty, class, &mut plan) { Kind::Instance } else { Kind::Foreign }
     });
-    if plan.kind == Kind::Instance && is_marker(ty) {
-        plan.kind = Kind::Marker;
+    if plan.kind == Kind::Instance {
+        if is_marker(ty) {
+            plan.kind = Kind::Marker;
+        } else if is_only_seemingly_plain(ty) {
+            plan.kind = Kind::Foreign;
+        }
     }
     if plan.kind != Kind::Foreign {
         match (class_text(ty, names.module.obj()), qualname(ty)) {
@@ -245,6 +249,32 @@ fn is_object_default(ty: TypePtr, name: Obj) -> bool {
     let own = fast::type_lookup(ty, name);
     let default = fast::type_lookup(&raw mut ffi::PyBaseObject_Type, name);
     own == default
+}
+
+/// Classes of the standard library whose instances look plain but hold what
+/// belongs to the process: `ferropickle.reducers` writes these, subclasses too.
+const SEEMINGLY_PLAIN: [(&[u8], &[&[u8]]); 6] = [
+    (b"asyncio.events", &[b"AbstractEventLoop"]),
+    (b"threading", &[b"Condition", b"BoundedSemaphore", b"Barrier", b"_RLock", b"Thread"]),
+    (b"weakref", &[b"WeakValueDictionary", b"WeakKeyDictionary", b"finalize"]),
+    (b"tempfile", &[b"_TemporaryFileWrapper"]),
+    (b"ctypes", &[b"CDLL"]),
+    (b"subprocess", &[b"Popen"]),
+];
+
+fn is_only_seemingly_plain(ty: TypePtr) -> bool {
+    // SAFETY: a live, ready type has an MRO, a tuple of classes.
+    let Some(mro) = (unsafe { Obj::borrowed((*ty).tp_mro) }) else { return false };
+    (0..fast::tuple_len(mro)).any(|i| {
+        let base: TypePtr = fast::tuple_get(mro, i).ptr().cast();
+        // SAFETY: a live type's name is NUL-terminated.
+        let name = unsafe { core::ffi::CStr::from_ptr((*base).tp_name) }.to_bytes();
+        SEEMINGLY_PLAIN.iter().any(|(module, classes)| {
+            classes.contains(&name)
+                && class_text(base, types::get().module.obj())
+                    .is_some_and(|found| is_text(found.obj(), module))
+        })
+    })
 }
 
 /// `MISSING`, `KW_ONLY` and the markers inside `Field` are compared by identity.

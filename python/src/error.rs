@@ -236,7 +236,15 @@ pub fn is_plain(error: &PyErr, py: Python<'_>) -> bool {
             types.pickling_error.ptr(),
         ]
     };
-    plain.contains(&ty.as_ptr())
+    plain.contains(&ty.as_ptr()) || is_refusal_of_reducers(error, py)
+}
+
+/// What `ferropickle.reducers` raises is both.
+fn is_refusal_of_reducers(error: &PyErr, py: Python<'_>) -> bool {
+    // SAFETY: a class that lives as long as the interpreter.
+    let pickling_error = unsafe { Bound::from_borrowed_ptr(py, types::get().pickling_error.ptr()) };
+    error.is_instance_of::<pyo3::exceptions::PyTypeError>(py)
+        && error.is_instance(py, &pickling_error)
 }
 
 /// A text for an object in an error: its `repr`, or its type if that fails.

@@ -6,7 +6,7 @@ use crate::types;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 use std::sync::{Arc, OnceLock};
 
 /// What the cyclic collector does meanwhile.
@@ -90,6 +90,26 @@ pub enum Sources {
     Always,
 }
 
+/// How open files go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Files {
+    /// Opened again by name (the default).
+    #[default]
+    Reopen,
+    /// With what is in them.
+    Contents,
+}
+
+/// What becomes of the tracebacks of exceptions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Tracebacks {
+    /// Left behind (the default).
+    #[default]
+    Drop,
+    /// Written with the exception.
+    Keep,
+}
+
 /// The choices in effect for one call.
 #[derive(Clone, Default)]
 pub struct Choices {
@@ -104,6 +124,8 @@ pub struct Choices {
     pub captured: Captured,
     /// Refuse what a plain `pickle.loads` could not load.
     pub require_stock: bool,
+    pub files: Files,
+    pub tracebacks: Tracebacks,
     /// Those that need Python objects, if any is given.
     pub rules: Option<Arc<Rules>>,
     /// The policy itself, for the package's reducers.
@@ -137,6 +159,8 @@ words!(Identity, "identity": First = "first", Refresh = "refresh", New = "new");
 words!(Main, "main": Value = "value", Ref = "ref");
 words!(Paths, "paths": Keep = "keep", Relative = "relative", Drop = "drop");
 words!(Sources, "sources": Never = "never", Auto = "auto", Always = "always");
+words!(Files, "files": Reopen = "reopen", Contents = "contents");
+words!(Tracebacks, "tracebacks": Drop = "drop", Keep = "keep");
 words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
 
 /// The choices of a dump or load. Immutable; compared by value.
@@ -165,18 +189,19 @@ words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
 /// this package.
 /// files: "reopen" makes an open file again by its name, "contents" sends what
 /// is in it.
+/// tracebacks: "drop" leaves the traceback of an exception behind, "keep"
+/// sends its files, functions and lines.
 #[pyclass(frozen, module = "ferropickle", name = "Policy")]
 pub struct Policy {
     pub choices: Choices,
     by_value: Py<PyAny>,
     reducers: Py<PyAny>,
-    files: Py<PyAny>,
 }
 
 #[pymethods]
 impl Policy {
     #[new]
-    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None))]
+    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None))]
     #[allow(clippy::too_many_arguments, reason = "all by keyword")]
     fn new(
         py: Python<'_>,
@@ -192,17 +217,8 @@ impl Policy {
         reducers: Option<&Bound<'_, PyAny>>,
         require_stock: bool,
         files: Option<&Bound<'_, PyAny>>,
+        tracebacks: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Policy> {
-        let files = match files {
-            None => PyString::new(py, "reopen").into_any(),
-            Some(files) => match crate::api::text_of(files, "files")? {
-                "reopen" | "contents" => files.clone(),
-                other => {
-                    let text = format!("files must be 'reopen' or 'contents', not '{other}'");
-                    return Err(PyValueError::new_err(text));
-                }
-            },
-        };
         if let Some(reducers) = reducers
             && !reducers.is_instance_of::<pyo3::types::PyMapping>()
         {
@@ -229,6 +245,8 @@ impl Policy {
             max_captured: max_captured.transpose()?,
             captured: captured.map(Captured::of).transpose()?.unwrap_or_default(),
             require_stock,
+            files: files.map(Files::of).transpose()?.unwrap_or_default(),
+            tracebacks: tracebacks.map(Tracebacks::of).transpose()?.unwrap_or_default(),
             rules: rules.map(Arc::new),
             policy: None,
         };
@@ -236,12 +254,7 @@ impl Policy {
             Some(given) => given.clone().unbind(),
             None => py.None(),
         };
-        Ok(Policy {
-            choices,
-            by_value: keep(by_value),
-            reducers: keep(reducers),
-            files: files.unbind(),
-        })
+        Ok(Policy { choices, by_value: keep(by_value), reducers: keep(reducers) })
     }
 
     /// What the cyclic collector does meanwhile: "pause" or "keep".
@@ -312,8 +325,14 @@ impl Policy {
 
     /// How open files go: "reopen" or "contents".
     #[getter]
-    fn files(&self, py: Python<'_>) -> Py<PyAny> {
-        self.files.clone_ref(py)
+    fn files(&self) -> &'static str {
+        self.choices.files.word()
+    }
+
+    /// What becomes of the tracebacks of exceptions: "drop" or "keep".
+    #[getter]
+    fn tracebacks(&self) -> &'static str {
+        self.choices.tracebacks.word()
     }
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -328,6 +347,7 @@ impl Policy {
         let c = &self.choices;
         (c.gc, c.face, c.identity, c.main, c.paths, c.sources).hash(&mut hasher);
         (c.max_captured, c.captured, c.require_stock).hash(&mut hasher);
+        (c.files, c.tracebacks).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -374,7 +394,8 @@ impl Policy {
         values.set_item("captured", self.captured())?;
         values.set_item("reducers", &self.reducers)?;
         values.set_item("require_stock", self.require_stock())?;
-        values.set_item("files", &self.files)?;
+        values.set_item("files", self.files())?;
+        values.set_item("tracebacks", self.tracebacks())?;
         Ok(values)
     }
 }

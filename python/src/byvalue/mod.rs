@@ -186,7 +186,24 @@ impl Walker {
     pub fn save_python_class(&mut self, class: Obj) -> Flow {
         match self.importable(class)? {
             Some(resolved) => self.write_global(class, resolved),
-            None => self.save_class_by_value(class),
+            None => match self.save_class_on_demand(class)? {
+                Some(pushed) => Ok(pushed),
+                None => self.save_class_by_value(class),
+            },
+        }
+    }
+
+    /// A class that its library makes on demand, or keeps under another name
+    /// than it says: `ferropickle.reducers` has the call that leads to it.
+    pub fn save_class_on_demand(&mut self, class: Obj) -> Result<Option<bool>, Stop> {
+        if fast::is_type(class.ty()) && is_python_class(class) {
+            return Ok(None);
+        }
+        self.leave_pure()?;
+        match self.ask_by_value(class)? {
+            Ok(Some(value)) => self.save_reduced(class, value).map(Some),
+            Ok(None) => Ok(None),
+            Err(pushed) => Ok(Some(pushed)),
         }
     }
 

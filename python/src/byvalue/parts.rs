@@ -14,7 +14,6 @@ enum Part {
     StaticMethod,
     ClassMethod,
     Method,
-    Proxy,
 }
 
 fn part_of(obj: Obj) -> Option<Part> {
@@ -27,8 +26,6 @@ fn part_of(obj: Obj) -> Option<Part> {
         Some(Part::ClassMethod)
     } else if function::is_method(obj) {
         Some(Part::Method)
-    } else if ty == &raw mut ffi::PyDictProxy_Type {
-        Some(Part::Proxy)
     } else {
         None
     }
@@ -70,7 +67,6 @@ impl Walker {
         let value = match part_of(obj)? {
             Part::Property => property(obj),
             Part::StaticMethod | Part::ClassMethod => wrapper(obj),
-            Part::Proxy => proxy(obj),
             Part::Method => bound_method(obj).transpose()?,
         };
         Some(match value {
@@ -111,44 +107,6 @@ fn wrapper(obj: Obj) -> Result<Own, Raised> {
     let inner = obj.getattr(fast::intern(c"__func__")?.obj())?;
     let args = fast::new_tuple(&[inner.obj()])?;
     fast::new_tuple(&[obj.ty_obj(), args.obj()])
-}
-
-/// `types.MappingProxyType(mapping)`: linked to the mapping, which goes along;
-/// `cls.__dict__` for the namespace of a class.
-fn proxy(obj: Obj) -> Result<Own, Raised> {
-    let mapping = instance::proxied(obj);
-    if let Some(class) = class_with_dict(mapping)? {
-        let names = types::get();
-        let args = fast::new_tuple(&[class.obj(), names.dict.obj()])?;
-        return fast::new_tuple(&[names.getattr_function.obj(), args.obj()]);
-    }
-    let args = fast::new_tuple(&[mapping])?;
-    fast::new_tuple(&[obj.ty_obj(), args.obj()])
-}
-
-/// The class that has this very dict, found by a descriptor or function in it.
-fn class_with_dict(mapping: Obj) -> Result<Option<Own>, Raised> {
-    if !fast::is_dict(mapping.ty()) {
-        return Ok(None);
-    }
-    let objclass = fast::intern(c"__objclass__")?;
-    let mut position = 0;
-    while let Some((_, value)) = fast::dict_next(mapping, &mut position) {
-        let ty = value.ty();
-        let is_descriptor = ty == &raw mut ffi::PyGetSetDescr_Type
-            || ty == &raw mut ffi::PyMemberDescr_Type
-            || ty == &raw mut ffi::PyMethodDescr_Type
-            || ty == &raw mut ffi::PyWrapperDescr_Type
-            || ty == &raw mut ffi::PyClassMethodDescr_Type;
-        if !is_descriptor {
-            continue;
-        }
-        let class = value.getattr(objclass.obj())?;
-        if class.is_class() && instance::class_dict(class.ptr().cast())?.obj() == mapping {
-            return Ok(Some(class));
-        }
-    }
-    Ok(None)
 }
 
 /// `types.MethodType(function, self)`, where the name of the function does not

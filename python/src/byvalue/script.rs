@@ -226,6 +226,8 @@ impl Walker {
             }
             Step::Captured { from, then } => self.check_captured(from, then)?,
             Step::Instance { obj, plan } => {
+                // Its parts are the object's own, not its class's.
+                self.by_value.scripts[at].label = Label::None;
                 let held = self.pin(obj);
                 self.save_instance_of_class_above(held, plan)?;
             }

@@ -239,16 +239,3 @@ pub fn has_weakrefs(ty: TypePtr) -> bool {
 pub fn instances_have_weakrefs(class: Obj) -> bool {
     has_weakrefs(class.ptr().cast())
 }
-
-/// The mapping behind a `mappingproxy`.
-pub fn proxied(proxy: Obj) -> Obj {
-    /// `mappingproxyobject` (`Objects/descrobject.c`), the same from 3.10 to 3.14.
-    #[repr(C)]
-    struct MappingProxy {
-        base: ffi::PyObject,
-        mapping: *mut ffi::PyObject,
-    }
-    debug_assert!(proxy.ty() == &raw mut ffi::PyDictProxy_Type);
-    // SAFETY: the caller checked the exact type; a proxy holds its mapping.
-    unsafe { Obj::new((*proxy.ptr().cast::<MappingProxy>()).mapping) }
-}

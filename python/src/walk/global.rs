@@ -45,14 +45,16 @@ impl Walker {
             }
             return self.save_python_class(obj);
         }
-        if self.by_value.on
-            && self.resolve_pure(obj, None)?.is_none()
-            && let Some(alias) = crate::byvalue::types_alias(obj)
-        {
+        if self.by_value.on && self.resolve_pure(obj, None)?.is_none() {
             if self.global_met(obj)? {
                 return WRITTEN;
             }
-            return self.write_global(obj, alias);
+            if let Some(alias) = crate::byvalue::types_alias(obj) {
+                return self.write_global(obj, alias);
+            }
+            if let Some(pushed) = self.save_class_on_demand(obj)? {
+                return Ok(pushed);
+            }
         }
         self.save_global_once(obj, None)
     }

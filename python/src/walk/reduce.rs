@@ -135,7 +135,7 @@ impl Walker {
     }
 
     /// A reduce value: a name, or a tuple.
-    fn save_reduced(&mut self, obj: Obj, value: Own) -> Flow {
+    pub fn save_reduced(&mut self, obj: Obj, value: Own) -> Flow {
         // SAFETY: a live type.
         if unsafe { ffi::PyUnicode_Check(value.ptr()) } != 0 {
             return self.save_global(obj, Some(value.obj()));

@@ -1,0 +1,218 @@
+"""Reduce values for objects that the standard library's pickle refuses, or copies badly.
+
+`find` tells which function, if any, reduces the objects of a type. What it
+writes is in stock form: plain `pickle.loads` builds the object, with nothing
+but the standard library in the receiver.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["find"]
+
+# Where a type's reducer is, by the type's own module and name: so nothing is
+# imported before an object of the type is met.
+_EXACT = {
+    "Token.MISSING": "contexts.missing",
+    "_asyncio.Future": "refusals.event_loop",
+    "_asyncio.Task": "refusals.event_loop",
+    "_blake2.blake2b": "digests.hash_object",
+    "_blake2.blake2s": "digests.hash_object",
+    "_bz2.BZ2Compressor": "refusals.compressor",
+    "_bz2.BZ2Decompressor": "refusals.compressor",
+    "_contextvars.Context": "contexts.context",
+    "_contextvars.ContextVar": "contexts.variable",
+    "_contextvars.Token": "contexts.token",
+    "_csv.Dialect": "tables.dialect",
+    "_csv.reader": "tables.reader",
+    "_csv.writer": "tables.writer",
+    "_ctypes.PyCArrayType": "foreign.array_type",
+    "_ctypes.PyCFuncPtrType": "foreign.function_type",
+    "_ctypes.PyCPointerType": "foreign.pointer_type",
+    "_hashlib.HASH": "digests.hash_object",
+    "_hashlib.HASHXOF": "digests.hash_object",
+    "_io.BufferedRandom": "files.buffered",
+    "_io.BufferedReader": "files.buffered",
+    "_io.BufferedWriter": "files.buffered",
+    "_io.BytesIO": "files.in_memory",
+    "_io.FileIO": "files.raw",
+    "_io.StringIO": "files.in_memory",
+    "_io.TextIOWrapper": "files.text",
+    "_lzma.LZMACompressor": "refusals.compressor",
+    "_lzma.LZMADecompressor": "refusals.compressor",
+    "_queue.SimpleQueue": "queues.simple_queue",
+    "_struct.Struct": "matches.compiled_struct",
+    "_thread.RLock": "locks.rlock",
+    "_thread._ThreadHandle": "threads.handle",
+    "_thread.lock": "locks.lock",
+    "_weakrefset.WeakSet": "weak.weak_set",
+    "builtins.PyCapsule": "descriptors.capsule",
+    "builtins.async_generator": "generators.async_generator",
+    "builtins.async_generator_asend": "refusals.awaited",
+    "builtins.async_generator_athrow": "refusals.awaited",
+    "builtins.classmethod_descriptor": "descriptors.descriptor",
+    "builtins.coroutine": "generators.coroutine",
+    "builtins.coroutine_wrapper": "refusals.awaited",
+    "builtins.dict_items": "views.dict_items",
+    "builtins.dict_keys": "views.dict_keys",
+    "builtins.dict_values": "views.dict_values",
+    "builtins.frame": "tracebacks.frame",
+    "builtins.generator": "generators.generator",
+    "builtins.getset_descriptor": "descriptors.descriptor",
+    "builtins.mappingproxy": "views.mapping_proxy",
+    "builtins.member_descriptor": "descriptors.descriptor",
+    "builtins.memoryview": "memory.memory_view",
+    "builtins.method-wrapper": "descriptors.method_wrapper",
+    "builtins.method_descriptor": "descriptors.descriptor",
+    "builtins.object": "names.sentinel",
+    "builtins.odict_items": "views.odict_items",
+    "builtins.odict_keys": "views.odict_keys",
+    "builtins.odict_values": "views.odict_values",
+    "builtins.super": "descriptors.super_object",
+    "builtins.traceback": "tracebacks.traceback",
+    "builtins.type": "names.type_without_name",
+    "builtins.wrapper_descriptor": "descriptors.descriptor",
+    "contextvars.Context": "contexts.context",
+    "contextvars.ContextVar": "contexts.variable",
+    "contextvars.Token": "contexts.token",
+    "ctypes.CDLL": "foreign.library",
+    "ctypes.PyDLL": "foreign.library",
+    "dataclasses._FIELD_BASE": "names.sentinel",
+    "dataclasses._HAS_DEFAULT_FACTORY_CLASS": "names.sentinel",
+    "dataclasses._KW_ONLY_TYPE": "names.sentinel",
+    "dataclasses._MISSING_TYPE": "names.sentinel",
+    "functools.KeyWrapper": "caches.key_wrapper",
+    "functools._lru_cache_wrapper": "caches.lru_cache",
+    "itertools._grouper": "iterators.group",
+    "itertools._tee": "iterators.tee",
+    "itertools._tee_dataobject": "iterators.tee_data",
+    "itertools.accumulate": "iterators.accumulate",
+    "itertools.batched": "iterators.batched",
+    "itertools.chain": "iterators.chain",
+    "itertools.combinations": "iterators.combinations",
+    "itertools.combinations_with_replacement": "iterators.combinations_with_replacement",
+    "itertools.compress": "iterators.compress",
+    "itertools.count": "iterators.count",
+    "itertools.cycle": "iterators.cycle",
+    "itertools.dropwhile": "iterators.drop_while",
+    "itertools.filterfalse": "iterators.filter_false",
+    "itertools.groupby": "iterators.group_by",
+    "itertools.islice": "iterators.slice_of",
+    "itertools.pairwise": "iterators.pairwise",
+    "itertools.permutations": "iterators.permutations",
+    "itertools.product": "iterators.product",
+    "itertools.repeat": "iterators.repeat",
+    "itertools.starmap": "iterators.starmap",
+    "itertools.takewhile": "iterators.take_while",
+    "itertools.zip_longest": "iterators.zip_longest",
+    "mmap.mmap": "refusals.mapped_memory",
+    "random.SystemRandom": "entropy.system_random",
+    "re.Match": "matches.match",
+    "select.epoll": "refusals.connection",
+    "select.poll": "refusals.connection",
+    "socket.socket": "refusals.connection",
+    "sqlite3.Connection": "database.connection",
+    "sqlite3.Cursor": "database.cursor",
+    "sqlite3.Row": "database.row",
+    "ssl.SSLSocket": "refusals.connection",
+    "subprocess.Popen": "refusals.process",
+    "sys.flags": "names.table_of_sys",
+    "sys.float_info": "names.table_of_sys",
+    "sys.hash_info": "names.table_of_sys",
+    "sys.int_info": "names.table_of_sys",
+    "sys.thread_info": "names.table_of_sys",
+    "sys.version_info": "names.table_of_sys",
+    "tempfile._TemporaryFileWrapper": "files.temporary",
+    "threading.Barrier": "locks.barrier",
+    "threading.BoundedSemaphore": "locks.bounded_semaphore",
+    "threading.Condition": "locks.condition",
+    "threading._RLock": "locks.python_rlock",
+    "weakref.CallableProxyType": "weak.proxy",
+    "weakref.ProxyType": "weak.proxy",
+    "weakref.ReferenceType": "weak.ref",
+    "weakref.WeakKeyDictionary": "weak.weak_key_dictionary",
+    "weakref.WeakMethod": "weak.weak_method",
+    "weakref.WeakValueDictionary": "weak.weak_value_dictionary",
+    "weakref.finalize": "weak.finalizer",
+    "zlib.Compress": "refusals.compressor",
+    "zlib.Decompress": "refusals.compressor",
+}
+
+# The same for types and their subclasses, unless these say themselves how they
+# are pickled.
+_BASES = {
+    "_ctypes.CFuncPtr": "foreign.function",
+    "_io.TextIOWrapper": "files.standard_only",
+    "_thread._local": "threads.local",
+    "_weakrefset.WeakSet": "weak.container_subclass",
+    "asyncio.events.AbstractEventLoop": "refusals.event_loop",
+    "threading.Thread": "threads.thread",
+    "weakref.ReferenceType": "weak.ref_subclass",
+    "weakref.WeakKeyDictionary": "weak.container_subclass",
+    "weakref.WeakValueDictionary": "weak.container_subclass",
+}
+
+# Exceptions honour their own methods for pickling in the reducer.
+_EXCEPTION = "exceptions.exception"
+
+_module_of = type.__dict__["__module__"].__get__
+_mro_of = type.__dict__["__mro__"].__get__
+_qualname_of = type.__dict__["__qualname__"].__get__
+
+
+def find(cls: type) -> Callable[[Any, Any], Any] | None:
+    """The reducer of the objects whose exact type is `cls`, or None.
+
+    It is called with the object and the policy of the dump, and returns what
+    `__reduce_ex__(4)` may return, or NotImplemented: as if there were no reducer.
+    The answer is the same for as long as the class stays as it is. Functions,
+    classes written in Python, code, modules and the like are not covered.
+    """
+    where = _EXACT.get(_key(cls))
+    if where is not None and _is_original(cls):
+        return _load(where)
+    if issubclass(cls, BaseException):
+        return _load(_EXCEPTION)
+    for base in _mro_of(cls)[:-1]:
+        where = _BASES.get(_key(base))
+        if where is not None and _is_original(base):
+            return None if _reduces_itself(cls, base) else _load(where)
+    return None
+
+
+def _key(cls: type) -> str:
+    try:
+        return f"{_module_of(cls)}.{_qualname_of(cls)}"
+    except AttributeError:
+        # Made where no module has a name.
+        return ""
+
+
+def _is_original(cls: type) -> bool:
+    """Whether no other class has the name that this one claims."""
+    found: Any = sys.modules.get(_module_of(cls))
+    for name in _qualname_of(cls).split("."):
+        found = getattr(found, name, cls)
+    return found is cls or not isinstance(found, type)
+
+
+def _reduces_itself(cls: type, base: type) -> bool:
+    """Whether a class has other methods for pickling than those of its base."""
+    return any(
+        getattr(cls, name, None) is not getattr(base, name, None)
+        for name in ("__reduce_ex__", "__reduce__", "__getstate__")
+    )
+
+
+def _load(where: str) -> Callable[[Any, Any], Any]:
+    module, _, name = where.partition(".")
+    reducer: Callable[[Any, Any], Any] = getattr(
+        importlib.import_module(f"{__name__}.{module}"), name
+    )
+    return reducer

@@ -1,0 +1,39 @@
+"""Wrappers of `functools` that are written in C."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ferropickle.reducers._forms import Call, call_result
+
+if TYPE_CHECKING:
+    from ferropickle.reducers._forms import ReduceValue
+
+
+def lru_cache(obj: Any, policy: Any) -> ReduceValue:
+    """A cached function: by name, or around its function, with nothing in the cache."""
+    if _is_found_by_name(obj) or not hasattr(obj, "__wrapped__"):
+        return NotImplemented
+    choices = obj.cache_parameters()
+    # Made by `lru_cache` itself, over the choices.
+    state = {name: value for name, value in vars(obj).items() if name != "cache_parameters"}
+    decorator = Call(functools.lru_cache, choices["maxsize"], choices["typed"])
+    return *call_result(decorator, obj.__wrapped__).__reduce__(), state
+
+
+def key_wrapper(obj: Any, policy: Any) -> ReduceValue:
+    """What `functools.cmp_to_key` returns, and the keys that it makes."""
+    _type, compare, *key = gc.get_referents(obj)
+    if not key:
+        return functools.cmp_to_key, (compare,)
+    return call_result(Call(functools.cmp_to_key, compare), *key).__reduce__()
+
+
+def _is_found_by_name(obj: Any) -> bool:
+    found: Any = sys.modules.get(obj.__module__) if obj.__module__ != "__main__" else None
+    for name in obj.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is obj
