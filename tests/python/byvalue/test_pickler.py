@@ -89,7 +89,9 @@ def test_persistent_id_sees_what_is_captured():
 def test_reducer_override_goes_before_by_value():
     class Pickler(fp.Pickler):
         def reducer_override(self, obj):
-            return (str, ("override",)) if getattr(obj, "__name__", "") == "helper" else NotImplemented
+            return (
+                (str, ("override",)) if getattr(obj, "__name__", "") == "helper" else NotImplemented
+            )
 
     cls, helper, recursive = make()
     back = pickle.loads(dumped([helper, recursive, cls(1)], Pickler))
@@ -101,9 +103,9 @@ def test_reducer_override_goes_before_by_value():
 def test_dispatch_table_goes_before_by_value():
     import types
 
-    table = {types.FunctionType: lambda obj: (str, (obj.__name__,))}
-    _, helper, _ = make()
-    assert pickle.loads(dumped([helper, make], dispatch_table=table)) == ["helper", "make"]
+    table = {types.ModuleType: lambda obj: (str, (obj.__name__,)), property: lambda obj: (int, ())}
+    back = pickle.loads(dumped([io, property(len), make], dispatch_table=table))
+    assert back == ["io", 0, make]
 
 
 def test_a_large_closure_to_a_file():
