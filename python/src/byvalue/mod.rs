@@ -266,13 +266,8 @@ impl Walker {
         }
         let number = self.types.plan(obj.ty()) as usize;
         if self.types.plans[number].reducer.is_none() {
-            let found = match types::import_attribute(c"ferropickle.reducers", c"find") {
-                Ok(find) => find.call(&[obj.ty_obj()])?,
-                Err(raised) => {
-                    raised.discard();
-                    function::none().own()
-                }
-            };
+            let find = types::import_attribute(c"ferropickle.reducers", c"find")?;
+            let found = find.call(&[obj.ty_obj()])?;
             // The search may have run code that made other plans.
             let number = self.types.plan(obj.ty()) as usize;
             self.types.plans[number].reducer = Some(found);
