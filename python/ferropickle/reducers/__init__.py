@@ -152,6 +152,7 @@ _BASES = {
     "_thread._local": "threads.local",
     "_weakrefset.WeakSet": "weak.container_subclass",
     "asyncio.events.AbstractEventLoop": "refusals.event_loop",
+    "numpy.ndarray": "arrays.subclass",
     "threading.Thread": "threads.thread",
     "weakref.ReferenceType": "weak.ref_subclass",
     "weakref.WeakKeyDictionary": "weak.container_subclass",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import operator
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,11 @@ _MADE_BY_INIT = frozenset(
 
 
 def handle(obj: Any, policy: Any) -> ReduceValue:
-    """The handle of a thread (3.13): a fresh one, which no thread has."""
+    """The handle of a thread (3.13): a fresh one, or one of a thread that has ended."""
+    if obj.ident:
+        # it had a thread, which the copy has not
+        make = threading._make_thread_handle  # type: ignore[attr-defined]
+        return after(make, (obj.ident,), [Call(operator.methodcaller("_set_done"), obj)])
     return type(obj), ()
 
 
@@ -48,6 +53,8 @@ def thread(obj: Any, policy: Any) -> ReduceValue:
     if obj is threading.main_thread():
         return threading.main_thread, ()
     if obj.ident is not None:
+        if policy is not None and policy.face == "dill":
+            return NotImplemented  # its attributes: a thread that has ended
         refuse(
             obj, "the thread has been started; pickle its results, or the arguments for a new one"
         )
