@@ -122,6 +122,19 @@ impl TypeCache {
         self.plan_cold(ty)
     }
 
+    /// The number of the type's plan if it is the one asked for last, and says
+    /// that instances are plain.
+    #[inline(always)]
+    pub fn plan_of_instance(&self, ty: TypePtr) -> Option<u32> {
+        let (last, number) = self.last;
+        if last != ty as usize {
+            return None;
+        }
+        let plan = &self.plans[number as usize];
+        let plain = plan.kind == Kind::Instance && plan.version == fast::type_version(ty);
+        plain.then_some(number)
+    }
+
     #[inline(never)]
     fn plan_cold(&mut self, ty: TypePtr) -> u32 {
         let version = fast::type_version(ty);

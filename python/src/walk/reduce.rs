@@ -29,6 +29,14 @@ impl Walker {
     #[inline(never)]
     pub(super) fn save_other(&mut self, obj: Obj) -> Flow {
         let ty = obj.ty();
+        // The way below for instances of one class, one after another.
+        if let Some(number) = self.types.plan_of_instance(ty)
+            && !self.hooks.asks_for_everything()
+            && !self.by_value.may_have_reducer(ty)
+            && self.verify(number)
+        {
+            return self.save_instance(obj, number);
+        }
         if fast::is_set(ty) {
             return self.save_set(obj, false);
         }
