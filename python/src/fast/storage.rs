@@ -8,10 +8,10 @@ use ferropickle_core::out::Storage;
 use pyo3::ffi;
 
 /// Streams up to this size are written into the scratch buffer and copied into
-/// an exact `bytes`; longer ones move into a `bytes` that grows. Copying what
-/// is in a cache costs less than the page faults of a `bytes` that grows: those
-/// come again with each dump.
-const SCRATCH_BYTES: usize = 2 << 20;
+/// an exact `bytes`; longer ones move into a `bytes` that grows. A program that
+/// does little else than dump gains from more (its heap is warm), others lose:
+/// what is beyond the cache is copied in vain.
+const SCRATCH_BYTES: usize = 512 * 1024;
 const FIRST_SCRATCH_BYTES: usize = 16 * 1024;
 /// Room asked beyond what is needed, when that is much.
 const SLACK_BYTES: usize = 4096;
