@@ -290,6 +290,15 @@ fn is_only_seemingly_plain(ty: TypePtr) -> bool {
     })
 }
 
+/// `functools.partialmethod`, which `object.__new__` no longer makes.
+fn is_partial_method(ty: TypePtr) -> bool {
+    // SAFETY: a live type's name is NUL-terminated.
+    let name = unsafe { core::ffi::CStr::from_ptr((*ty).tp_name) }.to_bytes();
+    name == b"partialmethod"
+        && class_text(ty, types::get().module.obj())
+            .is_some_and(|module| is_text(module.obj(), b"functools"))
+}
+
 /// `MISSING`, `KW_ONLY` and the markers inside `Field` are compared by identity.
 fn is_marker(ty: TypePtr) -> bool {
     // SAFETY: a live type's name is NUL-terminated.
@@ -488,6 +497,9 @@ fn is_plain_instance(ty: TypePtr, class: Obj, plan: &mut Plan) -> bool {
     let names = types::get();
     let meta = class.ty();
     // The class is written as a global: reading its names must run no code.
+    if cfg!(Py_3_14) && is_partial_method(ty) {
+        return false;
+    }
     let plain_meta = fast::is_type(meta) || is_abc_meta(meta);
     if !(plain_meta && has_flag(ty, ffi::Py_TPFLAGS_HEAPTYPE) && instance::reads_plainly(ty)) {
         return false;

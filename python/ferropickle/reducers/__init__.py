@@ -89,6 +89,7 @@ _EXACT = {
     "dataclasses._MISSING_TYPE": "names.sentinel",
     "functools.KeyWrapper": "caches.key_wrapper",
     "functools._lru_cache_wrapper": "caches.lru_cache",
+    "functools.partialmethod": "caches.partial_method",
     "itertools._grouper": "iterators.group",
     "itertools._tee": "iterators.tee",
     "itertools._tee_dataobject": "iterators.tee_data",

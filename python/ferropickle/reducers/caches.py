@@ -1,4 +1,4 @@
-"""Wrappers of `functools` that are written in C."""
+"""Wrappers of `functools`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def lru_cache(obj: Any, policy: Any) -> ReduceValue:
     state = {name: value for name, value in vars(obj).items() if name != "cache_parameters"}
     decorator = Call(functools.lru_cache, choices["maxsize"], choices["typed"])
     return *call_result(decorator, obj.__wrapped__).__reduce__(), state
+
+
+def partial_method(obj: Any, policy: Any) -> ReduceValue:
+    """A partial method: since 3.14 its `__new__` wants the function."""
+    return functools.partial(type(obj), obj.func, *obj.args, **obj.keywords), ()
 
 
 def key_wrapper(obj: Any, policy: Any) -> ReduceValue:

@@ -18,7 +18,6 @@ struct LongLayout {
 ///
 /// # Safety
 /// `digits` must be valid for reads of `count` digits, 1 to 3.
-#[cfg(not(Py_3_14))]
 #[inline(always)]
 unsafe fn magnitude(digits: *const u32, count: usize) -> (i64, bool) {
     debug_assert!((1..=3).contains(&count));
