@@ -216,6 +216,22 @@ def test_another_version_without_source_names_both(monkeypatch):
             loads(data)
 
 
+def test_the_path_to_an_attribute_of_an_instance_by_value():
+    class Holder:
+        pass
+
+    class Slotted:
+        __slots__ = ("inner",)
+
+    holder, slotted = Holder(), Slotted()
+    holder.cfg = {"slotted": slotted}
+    slotted.inner = iter(memoryview(b""))  # of a type that is never pickled
+    assert str(raised(fp.dumps, [holder])).startswith("obj[0].cfg['slotted'].inner: ")
+    assert str(raised(fp.dumps, [Holder, Slotted, holder])).startswith(
+        "obj[2].cfg['slotted'].inner"
+    )
+
+
 class Reduced:
     pass
 
