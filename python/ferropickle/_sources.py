@@ -13,6 +13,7 @@ import inspect
 import sys
 import textwrap
 from types import CodeType
+from typing import Any
 
 __all__ = ["expression"]
 
@@ -137,10 +138,21 @@ def _is_same(source: str, code: CodeType) -> bool:
         and found.co_freevars == code.co_freevars
         and len(found.co_consts) == len(code.co_consts)
         and all(
-            isinstance(ours, CodeType) or (type(ours) is type(theirs) and ours == theirs)
-            for ours, theirs in zip(code.co_consts, found.co_consts, strict=True)
+            _is_same_constant(ours, theirs, before)
+            for ours, theirs, before in zip(
+                code.co_consts, found.co_consts, (None, *code.co_consts), strict=False
+            )
         )
     )
+
+
+def _is_same_constant(ours: Any, theirs: Any, before: Any) -> bool:
+    if isinstance(ours, CodeType):
+        return isinstance(theirs, CodeType)
+    if isinstance(before, CodeType) and isinstance(ours, str):
+        # Up to 3.10: the qualified name of that code, which says where it was compiled.
+        return isinstance(theirs, str)
+    return type(ours) is type(theirs) and bool(ours == theirs)
 
 
 def _find(code: CodeType, name: str) -> CodeType | None:

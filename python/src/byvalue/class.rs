@@ -79,7 +79,8 @@ impl Walker {
         plan_attributes(&mut plan, class, target, &attributes.methods);
         plan_attributes(&mut plan, class, target, &attributes.rest);
         for registered in abc_registry(class)? {
-            plan.named(&ABC_REGISTER).push(Step::Get(target));
+            // With the class that the receiver keeps: it may not know this one.
+            plan.named(&ABC_REGISTER).push(Step::Get(Place::Made));
             plan.save(registered.obj(), Label::Text(".<registered>"));
             plan.op(Op::Tuple2).op(Op::Reduce).op(Op::Pop);
         }
