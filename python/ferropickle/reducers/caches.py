@@ -26,7 +26,8 @@ def lru_cache(obj: Any, policy: Any) -> ReduceValue:
 
 def partial_method(obj: Any, policy: Any) -> ReduceValue:
     """A partial method: since 3.14 its `__new__` wants the function."""
-    return functools.partial(type(obj), obj.func, *obj.args, **obj.keywords), ()
+    make: Any = functools.partialmethod
+    return functools.partial(make, obj.func, *obj.args, **obj.keywords), ()
 
 
 def key_wrapper(obj: Any, policy: Any) -> ReduceValue:
