@@ -72,7 +72,7 @@ pub fn find_class(
 }
 
 fn import_global(module: &Own, name: &Own, proto: u8) -> Result<Own, Raised> {
-    if let Some(found) = in_loaded_module(module.obj(), name.obj()) {
+    if let Some(found) = in_loaded_module(module.obj(), name.obj(), proto >= 4) {
         return Ok(found);
     }
     let imported = types::import(module.obj())?;
@@ -101,8 +101,9 @@ fn import_global(module: &Own, name: &Own, proto: u8) -> Result<Own, Raised> {
     Ok(found)
 }
 
-/// A name without dots in the dict of a module that is loaded: the usual case.
-fn in_loaded_module(module: Obj, name: Obj) -> Option<Own> {
+/// A name in the dict of a module that is loaded, the usual case; with dots if
+/// the protocol has them.
+fn in_loaded_module(module: Obj, name: Obj, dots: bool) -> Option<Own> {
     if !fast::is_str(module.ty()) || !fast::is_str(name.ty()) {
         return None;
     }
@@ -112,7 +113,30 @@ fn in_loaded_module(module: Obj, name: Obj) -> Option<Own> {
     }
     // SAFETY: a module has a dict, borrowed.
     let dict = unsafe { Obj::borrowed(ffi::PyModule_GetDict(module.ptr())) }?;
-    fast::dict_get(dict, name).map(Obj::own)
+    if let Some(found) = fast::dict_get(dict, name) {
+        return Some(found.own());
+    }
+    match fast::text::ascii(name) {
+        b"__dict__" => Some(dict.own()),
+        _ if !dots => None,
+        // `dict.setdefault`: of a class in the module, looked up as it does.
+        text => {
+            let dot = text.iter().position(|c| *c == b'.')?;
+            let first = core::str::from_utf8(&text[..dot]).ok()?;
+            let mut found = fast::dict_get(dict, fast::new_str(first).ok()?.obj())?.own();
+            for part in core::str::from_utf8(&text[dot + 1..]).ok()?.split('.') {
+                let name = fast::text::interned(fast::new_str(part).ok()?);
+                found = match found.getattr_opt(name.obj()) {
+                    Ok(next) => next?,
+                    Err(raised) => {
+                        raised.discard();
+                        return None;
+                    }
+                };
+            }
+            Some(found)
+        }
+    }
 }
 
 /// The name that Python 3 has for a global of Python 2.
