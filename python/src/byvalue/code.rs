@@ -294,13 +294,18 @@ fn encode_tuple(blob: &mut Blob, tuple: Obj, at: &Nesting<'_>) -> Result<bool, R
     Ok(true)
 }
 
-/// The version of Python that a stream's bytecode is for, as the text of the
-/// error that another version gives.
-fn guard_text() -> String {
-    let (major, minor) = types::python_version();
-    format!(
-        "functions pickled by value on CPython {major}.{minor} run on that version only; this is "
-    )
+/// What a stream's bytecode needs, as the error of another version has it: the
+/// text, and the text with this version at its end.
+fn guard_texts() -> &'static (String, String) {
+    static TEXTS: std::sync::OnceLock<(String, String)> = std::sync::OnceLock::new();
+    TEXTS.get_or_init(|| {
+        let (major, minor) = types::python_version();
+        let text = format!(
+            "functions pickled by value on CPython {major}.{minor} run on that version only; this is "
+        );
+        let whole = format!("{text}{}", types::cache_tag());
+        (text, whole)
+    })
 }
 
 impl Walker {
@@ -419,14 +424,14 @@ impl Walker {
         if core::mem::replace(&mut self.by_value.guarded, true) {
             return Ok(());
         }
-        let text = guard_text();
+        let (text, whole) = guard_texts();
         self.save_named(&GETITEM)?;
         self.enc.op(Op::EmptyDict);
-        self.write_literal(&format!("{text}{}", types::cache_tag()))?;
+        self.write_literal(whole)?;
         self.enc.none();
         self.enc.op(Op::Setitem);
         self.save_named(&CONCAT)?;
-        self.write_literal(&text)?;
+        self.write_literal(text)?;
         self.save_named(&CACHE_TAG)?;
         self.enc.op(Op::Tuple2);
         self.enc.op(Op::Reduce);
