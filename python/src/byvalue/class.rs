@@ -243,11 +243,17 @@ pub(super) fn name_of(class: Obj) -> Result<Own, Raised> {
     let ty: TypePtr = class.ptr().cast();
     let found = class.getattr(types::get().name.obj())?;
     if fast::is_str(found.ty()) {
-        return Ok(found);
+        return Ok(same_for_equal(found));
     }
     // SAFETY: a class's name is NUL-terminated.
     let text = unsafe { core::ffi::CStr::from_ptr((*ty).tp_name) };
     fast::new_str(&text.to_string_lossy())
+}
+
+/// A name, by the one object that stands for all that are equal to it: so that
+/// the stream does not depend on which of them happened to be the same object.
+pub(super) fn same_for_equal(name: Own) -> Own {
+    if fast::is_str(name.ty()) { fast::text::interned(name) } else { name }
 }
 
 fn attributes(class: Obj) -> Result<Attributes, Raised> {
@@ -255,7 +261,7 @@ fn attributes(class: Obj) -> Result<Attributes, Raised> {
     let ty: TypePtr = class.ptr().cast();
     let mut found = Attributes::default();
     let qualname = class.getattr(names.qualname.obj())?;
-    found.early.push((names.qualname.clone(), qualname));
+    found.early.push((names.qualname.clone(), same_for_equal(qualname)));
     let generic = inherits_generic(ty);
     let dict = instance::class_dict(ty)?;
     let mut position = 0;
@@ -266,7 +272,8 @@ fn attributes(class: Obj) -> Result<Attributes, Raised> {
         let mut scratch = Vec::new();
         let pair = (key.own(), value.own());
         match fast::text::utf8(key, &mut scratch) {
-            b"__module__" | b"__doc__" => found.early.push(pair),
+            b"__module__" => found.early.push((key.own(), same_for_equal(value.own()))),
+            b"__doc__" => found.early.push(pair),
             b"__orig_bases__" if generic => found.early.push(pair),
             b"__slots__" => found.early.push((key.own(), slots(value, dict.obj())?)),
             b"_abc_impl" | b"__annotations_cache__" => {}

@@ -4,6 +4,7 @@
 //! The stream's own dict of globals stands for the namespace of a module: one
 //! for each module in a dump, filled with what is used, when it is used.
 
+use super::class::same_for_equal;
 use super::code;
 use super::named::{BUILTINS, CELL_TYPE, FUNCTION_TYPE, IMPORT_MODULE, MODULE_TYPE};
 use super::script::{Label, Plan, Step};
@@ -56,7 +57,7 @@ impl Walker {
             if named_so {
                 plan.save(none(), Label::None);
             } else {
-                plan.save(fields.name, Label::None);
+                plan.push(Step::Save(same_for_equal(fields.name.own()), Label::None));
             }
         }
         let free_names = fields.code.getattr(types::get().co_freevars.obj())?;
@@ -127,13 +128,15 @@ impl Walker {
             fields.name.own()
         };
         if !same_text(given.obj(), fields.qualname) {
-            slots.push(("__qualname__", fields.qualname.own()));
+            slots.push(("__qualname__", same_for_equal(fields.qualname.own())));
         }
         let module_name = fast::dict_get(fields.globals, names.name.obj());
         match (fields.module, module_name) {
             (Some(module), Some(name)) if same_text(module, name) => {}
             (None, None) => {}
-            (module, _) => slots.push(("__module__", module.unwrap_or(none()).own())),
+            (module, _) => {
+                slots.push(("__module__", same_for_equal(module.unwrap_or(none()).own())))
+            }
         }
         for (name, value) in [
             ("__defaults__", fields.defaults),
@@ -262,6 +265,7 @@ impl Walker {
                 && (value.is_none() || fast::is_str(value.ty()))
             {
                 self.save_key_str(key.obj())?;
+                let value = self.pin(same_for_equal(value.own()));
                 self.save(value)?;
                 self.enc.op(Op::Setitem);
             }
