@@ -27,6 +27,10 @@ use pyo3::ffi;
 pub const REGISTRY: &str = "__ferropickle_classes__";
 
 /// Attributes of a class, sorted into what to do with them.
+/// How many containers may have been left out of the memo for a walk to begin
+/// again once a class has its id, rather than to go on in the Foreign state.
+const CHEAP_IDENTIFY: usize = 4096;
+
 #[derive(Default)]
 struct Attributes {
     /// Needed when the class is made.
@@ -108,7 +112,16 @@ impl Walker {
             return Ok(Some(id.clone()));
         }
         // The registries are Python code.
+        if self.pure && self.elided.len() <= CHEAP_IDENTIFY && self.by_value.may_identify() {
+            return Err(Stop::Identify(class.own()));
+        }
         self.leave_pure()?;
+        Ok(self.identify(class)?)
+    }
+
+    /// Makes the id of a class, which runs Python code; `None` if the class has
+    /// no hash.
+    pub fn identify(&mut self, class: Obj) -> Result<Option<Own>, Raised> {
         // SAFETY: a live object; -1 with an error set if it has no hash.
         if unsafe { ffi::PyObject_Hash(class.ptr()) } == -1 {
             Raised::set().discard();

@@ -41,6 +41,9 @@ pub use script::Label;
 use script::{Running, Step};
 use std::collections::{HashMap, HashSet};
 
+/// How often one dump begins again for the id of a class.
+const MOST_IDENTIFIED: u32 = 16;
+
 /// What a dump knows of things by value.
 pub struct ByValue {
     /// Whether anything goes by value at all: not with the face of pickle.
@@ -64,6 +67,8 @@ pub struct ByValue {
     verdicts: HashMap<usize, (Own, bool)>,
     /// What took more than `max_captured`, for warnings once the dump is done.
     pub oversized: Vec<String>,
+    /// Walks begun again for the id of a class, in this dump.
+    identified: u32,
     choices: Choices,
 }
 
@@ -82,6 +87,7 @@ impl Default for ByValue {
             registry: None,
             verdicts: HashMap::new(),
             oversized: Vec::new(),
+            identified: 0,
             choices: Choices::default(),
         }
     }
@@ -92,6 +98,13 @@ impl ByValue {
     pub fn begin(&mut self, choices: &Choices) {
         self.on = choices.face != Face::Pickle;
         self.choices = choices.clone();
+        self.identified = 0;
+    }
+
+    /// Whether the walk may begin again for one more class: not without end.
+    fn may_identify(&mut self) -> bool {
+        self.identified += 1;
+        self.identified <= MOST_IDENTIFIED
     }
 
     /// Gives up what belongs to the caller.
@@ -110,7 +123,8 @@ impl ByValue {
         let mut steps = core::mem::take(&mut self.steps);
         steps.clear();
         let choices = core::mem::take(&mut self.choices);
-        *self = ByValue { on: self.on, choices, steps, ..ByValue::default() };
+        let identified = self.identified;
+        *self = ByValue { on: self.on, choices, steps, identified, ..ByValue::default() };
     }
 
     /// What the path of an error calls the step of a script; 0 is the outermost.

@@ -61,12 +61,14 @@ use frame::Frame;
 use std::collections::HashMap;
 
 /// Why a walk stopped before its end.
-#[derive(Debug)]
 pub enum Stop {
     /// An exception is set.
     Raised(Raised),
     /// Begin again in the Full state.
     Restart,
+    /// Begin again in the Pure state, once the class has an id: what keeps ids
+    /// is Python code, and no code runs while the walk holds borrowed references.
+    Identify(Own),
 }
 
 impl From<Raised> for Stop {
@@ -223,6 +225,10 @@ impl Walker {
                 Ok(()) => return Ok(()),
                 Err(Stop::Raised(raised)) => return Err(raised),
                 Err(Stop::Restart) => self.restart(),
+                Err(Stop::Identify(class)) => {
+                    self.restart_pure();
+                    self.identify(class.obj())?;
+                }
             }
         }
     }
@@ -244,8 +250,13 @@ impl Walker {
     }
 
     fn restart(&mut self) {
-        self.drop_frames();
+        self.restart_pure();
         self.pure = false;
+    }
+
+    /// Forgets the output and all that was met; results of reducers are kept.
+    fn restart_pure(&mut self) {
+        self.drop_frames();
         self.replay.recording = false;
         self.memo.clear();
         self.elided.clear();

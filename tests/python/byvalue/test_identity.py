@@ -103,3 +103,41 @@ def test_a_class_that_was_received_goes_back_as_the_senders(tmp_path):
         tmp_path,
     )
     assert type(fp.loads((tmp_path / "back").read_bytes())) is cls
+
+
+@pytest.mark.parametrize("count", [1, 100, 10_000])
+def test_the_first_dump_of_a_class_is_as_the_second(count):
+    # Making its id runs Python code, which must not cost the stream its short form.
+    cls = make(count)
+    objects = [cls() for _ in range(count)]
+    for number, obj in enumerate(objects):
+        obj.number = [number]
+    assert fp.dumps(objects) == fp.dumps(objects)
+
+
+def test_a_dump_with_many_new_classes_loads():
+    classes = [make(number) for number in range(50)]
+    graph = [[cls, cls()] for cls in classes]
+    back = pickle.loads(fp.dumps(graph))
+    assert [cls for cls, _ in back] == classes
+    assert all(type(instance) is cls for cls, instance in back)
+
+
+def test_buffers_before_a_new_class_are_given_once():
+    data = [bytearray(b"one"), bytearray(b"two")]
+    buffers, cls = [], make()
+    stream = fp.dumps([*map(pickle.PickleBuffer, data), cls()], buffer_callback=buffers.append)
+    assert [bytes(buffer) for buffer in buffers] == data
+    *back, instance = pickle.loads(stream, buffers=buffers)
+    assert [bytes(buffer) for buffer in back] == data
+    assert type(instance) is cls
+
+
+def test_a_class_without_a_hash_goes_without_an_id():
+    class Meta(type):
+        __hash__ = None
+
+    cls = Meta("cls", (), {"attribute": 5})
+    back = pickle.loads(fp.dumps([cls]))[0]
+    assert back is not cls
+    assert back.attribute == 5
