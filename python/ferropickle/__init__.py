@@ -18,6 +18,7 @@ from _pickle import PickleBuffer, PickleError, PicklingError, UnpicklingError
 from ferropickle._native import (
     DEFAULT_PROTOCOL,
     HIGHEST_PROTOCOL,
+    Parcel,
     Pickler,
     Policy,
     Unpickler,
@@ -26,12 +27,15 @@ from ferropickle._native import (
     dumps,
     load,
     loads,
+    pack,
+    unpack,
 )
 from ferropickle._policy import policy
 
 __all__ = [
     "DEFAULT_PROTOCOL",
     "HIGHEST_PROTOCOL",
+    "Parcel",
     "PickleBuffer",
     "PickleError",
     "Pickler",
@@ -44,5 +48,7 @@ __all__ = [
     "dumps",
     "load",
     "loads",
+    "pack",
     "policy",
+    "unpack",
 ]

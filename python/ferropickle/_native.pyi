@@ -1,14 +1,18 @@
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pickle import PickleBuffer
 from types import ModuleType
-from typing import Any, Final, Literal, Protocol, TypeAlias, final, type_check_only
+from typing import Any, Final, Literal, Protocol, SupportsIndex, TypeAlias, final, type_check_only
 
-from typing_extensions import Buffer, Self, disjoint_base
+from typing_extensions import Buffer as _BytesLike
+from typing_extensions import Self, disjoint_base
 
 __all__ = [
+    "Buffer",
     "DEFAULT_PROTOCOL",
     "HIGHEST_PROTOCOL",
+    "Parcel",
     "Pickler",
     "PicklerMemoProxy",
     "Policy",
@@ -20,6 +24,8 @@ __all__ = [
     "dumps",
     "load",
     "loads",
+    "pack",
+    "unpack",
 ]
 
 _BufferCallback: TypeAlias = Callable[[PickleBuffer], object]
@@ -74,7 +80,7 @@ def load(
     policy: Policy | None = None,
 ) -> Any: ...
 def loads(
-    data: Buffer,
+    data: _BytesLike,
     /,
     *,
     fix_imports: bool = True,
@@ -83,6 +89,34 @@ def loads(
     buffers: Iterable[Any] | None = None,
     policy: Policy | None = None,
 ) -> Any: ...
+def pack(obj: object, *, policy: Policy | None = None) -> Parcel: ...
+def unpack(
+    parcel: Parcel,
+    *,
+    copy: Literal["never", "lazy", "always"] = "lazy",
+    policy: Policy | None = None,
+) -> Any: ...
+
+@final
+class Buffer:
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def readonly(self) -> bool: ...
+    def __len__(self) -> int: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[type[memoryview], tuple[Any]]: ...
+
+@final
+class Parcel:
+    @property
+    def stream(self) -> bytes: ...
+    @property
+    def buffers(self) -> list[memoryview]: ...
+    @property
+    def nbytes(self) -> int: ...
 
 @disjoint_base
 class Pickler:

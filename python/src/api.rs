@@ -1,5 +1,6 @@
 //! `dumps`, `dump`, `loads`, `load`: arguments in, one walk or build, out.
 
+use crate::build::buffer::Given;
 use crate::build::{Builder, path as load_path};
 use crate::error::{Raised, add_notes, annotate, is_no_memory, is_plain};
 use crate::fast::{Obj, Own};
@@ -11,6 +12,7 @@ use crate::source::{FileSource, View};
 use crate::types::{self, from_bound};
 use crate::walk::{Options, Walker, notes, path as dump_path};
 use crate::{fast, scratch};
+use ferropickle_core::buffer::BufferTable;
 use ferropickle_core::decode::SliceReader;
 use ferropickle_core::limits::HIGHEST_PROTOCOL;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -113,13 +115,15 @@ pub fn must_hold(choices: &Choices) -> bool {
     cfg!(not(Py_3_12)) && choices.gc == GcChoice::Keep
 }
 
-fn run_dump(
+/// One dump: its output as bytes (the object itself where it went to a file)
+/// and the buffers that were collected.
+pub fn run_dump(
     py: Python<'_>,
     obj: &Bound<'_, PyAny>,
     options: Options,
     hooks: Hooks,
     sink: Sink,
-) -> PyResult<Own> {
+) -> PyResult<(Own, BufferTable)> {
     let (gc, face) = (options.choices.gc, options.choices.face);
     let to_file = sink.is_file();
     let root = from_bound(obj);
@@ -136,6 +140,7 @@ fn run_dump(
     };
     let oversized = core::mem::take(&mut walker.by_value.oversized);
     let bytes = if failed.is_none() && !to_file { walker.take_output() } else { Ok(root.clone()) };
+    let collected = walker.hooks.collected.take().unwrap_or_default();
     // References go before the collector comes back, the scratch after both:
     // a destructor may dump as well.
     walker.end();
@@ -149,7 +154,7 @@ fn run_dump(
         return Err(explain_at(py, error, &path, face));
     }
     warn_oversized(py, oversized)?;
-    bytes.map_err(|raised| raised.into_py(py))
+    Ok((bytes.map_err(|raised| raised.into_py(py))?, collected))
 }
 
 /// The pickled form of an object as bytes.
@@ -178,7 +183,7 @@ pub fn dumps<'py>(
     let hooks = Hooks::plain(callback_of(buffer_callback, proto)?);
     let full = must_hold(&choices);
     let options = Options { proto, fix_imports, fast: false, keep_memo: false, full, choices };
-    let bytes = run_dump(py, obj, options, hooks, Sink::memory())?;
+    let (bytes, _) = run_dump(py, obj, options, hooks, Sink::memory())?;
     Ok(types::to_bound(py, bytes.obj()))
 }
 
@@ -227,9 +232,9 @@ pub fn fill_builder(
                     error
                 }
             })?;
-            Some(from_bound(iter.as_any()))
+            Given::Iterator(from_bound(iter.as_any()))
         }
-        None => None,
+        None => Given::Nothing,
     };
     Ok(())
 }
@@ -297,7 +302,7 @@ pub fn load<'py>(
     Ok(types::to_bound(py, object.obj()))
 }
 
-fn run_load(
+pub fn run_load(
     py: Python<'_>,
     reader: &mut impl ferropickle_core::decode::Read<Raised>,
     builder: &mut Builder,

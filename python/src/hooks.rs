@@ -3,6 +3,7 @@
 use crate::error::Raised;
 use crate::fast::{Obj, Own};
 use crate::types;
+use ferropickle_core::buffer::BufferTable;
 
 /// Where reducers are looked up by class.
 pub enum Table {
@@ -21,6 +22,8 @@ pub struct Hooks {
     pub persistent_id: Option<Own>,
     pub reducer_override: Option<Own>,
     pub buffer_callback: Option<Own>,
+    /// Takes the buffers that leave the stream, in place of a callback.
+    pub collected: Option<BufferTable>,
     pub table: Table,
     /// Answers of the buffer callback so far, which a restart uses again: a
     /// buffer must not be handed out twice.
@@ -36,6 +39,7 @@ impl Default for Hooks {
             persistent_id: None,
             reducer_override: None,
             buffer_callback: None,
+            collected: None,
             table: Table::Copyreg,
             buffer_answers: Vec::new(),
             next_answer: 0,
@@ -47,6 +51,16 @@ impl Hooks {
     /// The hooks of a plain `dumps`.
     pub fn plain(buffer_callback: Option<Own>) -> Hooks {
         Hooks { buffer_callback, ..Hooks::default() }
+    }
+
+    /// The hooks of a dump whose buffers are collected.
+    pub fn collecting() -> Hooks {
+        Hooks { collected: Some(BufferTable::default()), ..Hooks::default() }
+    }
+
+    /// Whether buffers may leave the stream.
+    pub fn out_of_band(&self) -> bool {
+        self.collected.is_some() || self.buffer_callback.is_some()
     }
 
     /// The hooks that a pickler object or its class defines. A base method of
@@ -92,6 +106,9 @@ impl Hooks {
     /// Begins the dump again.
     pub fn restart(&mut self) {
         self.next_answer = 0;
+        if let Some(collected) = &mut self.collected {
+            collected.clear();
+        }
     }
 
     /// The answer that the callback gave for the next buffer before a restart.

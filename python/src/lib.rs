@@ -15,6 +15,7 @@
 )]
 
 mod api;
+mod buffers;
 mod build;
 mod byvalue;
 mod classify;
@@ -22,6 +23,7 @@ mod error;
 mod fast;
 mod gc;
 mod hooks;
+mod parcel;
 mod peers;
 mod pickler;
 mod policy;
@@ -41,6 +43,10 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use super::api::{dump, dumps, load, loads};
+    #[pymodule_export]
+    use super::buffers::PyBuffer;
+    #[pymodule_export]
+    use super::parcel::{Parcel, pack, unpack};
     #[pymodule_export]
     use super::pickler::{Pickler, PicklerMemo};
     #[pymodule_export]

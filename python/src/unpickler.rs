@@ -1,6 +1,7 @@
 //! The `Unpickler` class.
 
 use crate::api::{self, fill_builder};
+use crate::build::buffer::Given;
 use crate::build::{Builder, path};
 use crate::error::Raised;
 use crate::fast::{Obj, Own};
@@ -200,7 +201,7 @@ impl Unpickler {
                     outcome = visit_obj(&visit, obj);
                 }
             });
-            if let Some(buffers) = &setup.builder.buffers {
+            if let Given::Iterator(buffers) = &setup.builder.buffers {
                 visit_obj(&visit, buffers.obj())?;
             }
         }

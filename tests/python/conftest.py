@@ -9,6 +9,7 @@ Where a test belongs:
 - ``facades/``      the faces of other picklers
 - ``peers/``        streams of cloudpickle and dill
 - ``hostile/``      streams that are cut short, corrupted or crafted
+- ``parcel/``       a stream with its buffers, in memory and as bytes
 - ``runtime/``      collector, signals, leaks, threads, forks, policies, memory, import
 - ``examples/``     every program in ``examples/python`` runs
 - ``helpers/``      what several of these files need; plain modules, imported by name

@@ -63,6 +63,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/build/sequence.rs", "empty containers made, sets filled"),
     ("python/src/build/text.rs", "strings and bytes made at their size and filled in place"),
     // CPython's C API around them.
+    ("python/src/buffers.rs", "memory of Python objects as buffers of the core, and back"),
     ("python/src/classify.rs", "fields of types"),
     ("python/src/error.rs", "the exception that is set, taken and put back"),
     ("python/src/gc.rs", "the collector's switch"),

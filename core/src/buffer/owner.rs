@@ -4,9 +4,13 @@
 //!
 //! A [`Buffer`] is a pointer and a length that its [`Owner`] vouches for: the
 //! region is valid for reads as long as the owner lives, and nobody writes to
-//! it while a `&[u8]` of it is out. The owner is shared by `Arc`: the last
+//! it while a `&[u8]` of it is out. Memory that programs share with us (an
+//! array that another thread may write to) bends the second half: bytes read
+//! meanwhile are whichever were there, as for any `write` of such memory, and
+//! nothing that is read from them is trusted. The owner is shared by `Arc`: the last
 //! buffer dropped frees the memory, on whatever thread that is.
 
+use super::Block;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
@@ -49,6 +53,32 @@ impl Buffer {
         // SAFETY: the vector is never touched again, so its heap block stays
         // where it is until the Arc drops it.
         unsafe { Buffer::from_raw(ptr, len, owner) }
+    }
+
+    /// A buffer that owns a block.
+    pub fn from_block(mut block: Block) -> Buffer {
+        let len = block.as_slice().len();
+        let ptr = NonNull::from(block.as_mut_slice()).cast();
+        // SAFETY: as in `from_vec`: the heap block does not move with its owner,
+        // and nobody else can reach it.
+        unsafe { Buffer::from_raw(ptr, len, Arc::new(block)) }
+    }
+
+    /// A part of the buffer, with the same owner; `None` if it does not lie within.
+    pub fn part(&self, from: usize, len: usize) -> Option<Buffer> {
+        let end = from.checked_add(len)?;
+        if end > self.len {
+            return None;
+        }
+        // SAFETY: `from` lies within the region or at its end.
+        let ptr = unsafe { self.ptr.add(from) };
+        Some(Buffer { ptr, len, owner: self.owner.clone() })
+    }
+
+    /// Where the bytes are. Whether they may be written to is said by their
+    /// [`BufferDesc`](super::BufferDesc).
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.ptr.as_ptr()
     }
 
     /// The bytes.
@@ -103,6 +133,10 @@ mod tests {
         assert!(!FREED.load(Ordering::SeqCst));
         assert_eq!(second.as_slice(), [1, 2, 3]);
         assert_eq!(second.shared_by(), 1);
+        let part = second.part(1, 2).expect("within");
+        assert_eq!((part.as_slice(), second.shared_by()), (&[2, 3][..], 2));
+        assert!(second.part(2, 2).is_none() && second.part(1, usize::MAX).is_none());
+        drop(part);
         std::thread::spawn(move || drop(second)).join().expect("no panic");
         assert!(FREED.load(Ordering::SeqCst));
     }

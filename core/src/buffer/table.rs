@@ -24,6 +24,16 @@ impl BufferTable {
         self.rows.get(number)
     }
 
+    /// Descriptions and buffers in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &(BufferDesc, Buffer)> {
+        self.rows.iter()
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+    }
+
     /// How many buffers there are.
     pub fn len(&self) -> usize {
         self.rows.len()

@@ -42,8 +42,8 @@ pub struct Builder {
     /// `find_class` of a subclass.
     pub find_class: Option<Own>,
     pub persistent_load: Option<Own>,
-    /// Iterator over out-of-band buffers.
-    pub buffers: Option<Own>,
+    /// Out-of-band buffers.
+    pub buffers: buffer::Given,
     /// Protocol of the stream: says whether names are Python 2's.
     pub proto: u8,
     /// The same, for an Unpickler whose `find_class` is called meanwhile.

@@ -1,9 +1,11 @@
 //! Buffers: PickleBuffer in band or out of band (PEP 574).
 
 use super::{Flow, Stop, WRITTEN, Walker};
+use crate::buffers::{self, Keep};
 use crate::error::Raised;
 use crate::fast::{Obj, Own, TypePtr, sequence};
 use crate::source::View;
+use ferropickle_core::buffer::BufferDesc;
 use ferropickle_core::limits::FRAME_TARGET_BYTES;
 use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
@@ -49,6 +51,11 @@ impl Walker {
             return Err(Raised::pickling(text).into());
         }
         let (data, read_only) = view(obj)?;
+        if self.hooks.collected.is_some() {
+            // The PickleBuffer may be released; what it looks at stays.
+            self.collect(data, read_only, View::hold(obj)?);
+            return WRITTEN;
+        }
         if let Some(callback) = self.hooks.buffer_callback.clone() {
             let keep = obj.own();
             // A callback may release the buffer: its memory stays until it is
@@ -84,6 +91,18 @@ impl Walker {
             return outcome;
         }
         self.write_buffer(obj, data, read_only)
+    }
+
+    /// Out of band, to the native table: `Hooks::collected` must be there, and
+    /// `keeper` must keep the bytes where they are.
+    pub(super) fn collect(&mut self, data: &[u8], read_only: bool, keeper: impl Keep) {
+        let Some(table) = &mut self.hooks.collected else { return };
+        let buffer = buffers::kept(data, keeper);
+        table.push(BufferDesc::host(data.len(), buffers::ALIGN_HINT, read_only), buffer);
+        self.op(Op::NextBuffer);
+        if read_only {
+            self.op(Op::ReadonlyBuffer);
+        }
     }
 
     /// In band: as bytes or bytearray, memoized under the buffer itself.

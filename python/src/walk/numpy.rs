@@ -51,8 +51,7 @@ impl Walker {
 
     /// An array in band: function, `(bytes, dtype, shape, 'C')`, REDUCE.
     pub(super) fn save_numpy_array(&mut self, obj: Obj, number: u32) -> Flow {
-        let in_band =
-            self.options.proto >= 5 && self.hooks.buffer_callback.is_none() && !self.sink.is_file();
+        let in_band = self.options.proto >= 5 && !self.hooks.out_of_band() && !self.sink.is_file();
         if in_band
             && let Some(shown) = &self.types.plans[number as usize].shown
             && let Some(function) = self.index_of(shown.function.obj())
