@@ -4,6 +4,7 @@
 //! once and kept with it; a dump copies it. That needs constants of the types
 //! that the compiler makes. Others go field by field.
 
+use super::function::none;
 use super::named::{CACHE_TAG, CODE_TYPE, CONCAT, DICT_GET, EVAL, GETITEM, MARSHAL_LOADS, Named};
 use super::scan::{self, Names};
 use super::script::{Label, Plan, Step};
@@ -20,6 +21,7 @@ use pyo3::ffi;
 /// What is known of a code object; kept with it.
 pub struct Known {
     pub names: Names,
+    pub texts: Texts,
     /// The arguments of CodeType, tuple included; none where they hold more
     /// than the compiler's constants.
     arguments: Option<Vec<u8>>,
@@ -27,6 +29,55 @@ pub struct Known {
 
 // Its strings are borrowed from the code object, and not dropped.
 impl function::CodeExtra for Known {}
+
+/// What a function is called by its code, and what documents it, unless it says
+/// otherwise. Borrowed from the code object.
+pub struct Texts {
+    pub name: Obj,
+    pub qualname: Obj,
+    /// None without a docstring.
+    pub doc: Obj,
+    /// The free variables, in the order of the function's cells.
+    pub free: Vec<Obj>,
+}
+
+impl Texts {
+    fn of(code: Obj) -> Result<Texts, Raised> {
+        let names = types::get();
+        let name = code.getattr(names.co_name.obj())?;
+        // FunctionType takes the qualified name of the code (3.10: the name).
+        let qualname =
+            if cfg!(Py_3_11) { code.getattr(names.co_qualname.obj())? } else { name.clone() };
+        let free = code.getattr(names.co_freevars.obj())?;
+        Ok(Texts {
+            name: name.obj(),
+            qualname: qualname.obj(),
+            doc: docstring(code)?.obj(),
+            free: fast::tuple_items(free.obj()).collect(),
+        })
+    }
+}
+
+/// The docstring that FunctionType takes from a code object, or None
+/// (`PyFunction_NewWithQualName` in `Objects/funcobject.c`).
+fn docstring(code: Obj) -> Result<Own, Raised> {
+    const CO_HAS_DOCSTRING: i64 = 0x400_0000;
+    let names = types::get();
+    if cfg!(Py_3_13) {
+        let flags = code.getattr(names.co_flags.obj())?;
+        if fast::long::as_i64(flags.obj()).unwrap_or(0) & CO_HAS_DOCSTRING == 0 {
+            return Ok(none().own());
+        }
+    }
+    let constants = code.getattr(names.co_consts.obj())?;
+    if fast::tuple_len(constants.obj()) > 0 {
+        let first = fast::tuple_get(constants.obj(), 0);
+        if fast::is_str(first.ty()) {
+            return Ok(first.own());
+        }
+    }
+    Ok(none().own())
+}
 
 /// From this size on the encoder writes a text outside of frames, which only
 /// the encoder of the stream itself can do.
@@ -76,7 +127,11 @@ pub fn known<'a>(code: Obj) -> Result<KnownRef<'a>, Raised> {
     if let Some(known) = function::extra::<Known>(code) {
         return Ok(KnownRef::Kept(known));
     }
-    let known = Box::new(Known { names: scan::names(code)?, arguments: encode(code, None)? });
+    let known = Box::new(Known {
+        names: scan::names(code)?,
+        texts: Texts::of(code)?,
+        arguments: encode(code, None)?,
+    });
     Ok(match function::set_extra(code, known) {
         Ok(kept) => KnownRef::Kept(kept),
         Err(own) => KnownRef::Own(own),

@@ -14,6 +14,7 @@ use crate::fast::{self, Obj, Own, function};
 use crate::policy::{Captured, Main};
 use crate::types;
 use crate::walk::{Flow, PUSHED, Stop, WRITTEN, Walker};
+use ferropickle_core::memo::Entry;
 use ferropickle_core::opcode::Op;
 use pyo3::ffi;
 use std::collections::HashSet;
@@ -38,63 +39,69 @@ fn same_text(a: Obj, b: Obj) -> bool {
         && fast::text::utf8(a, &mut Vec::new()) == fast::text::utf8(b, &mut Vec::new())
 }
 
+/// The arguments of FunctionType after code and globals: the name if it has to
+/// be given (None: the code's own), and the tuple of cells if there are any.
+fn head_arguments(fields: &function::Fields, texts: &code::Texts) -> (Option<Own>, Option<Obj>) {
+    let cells = fields.closure.filter(|cells| fast::tuple_len(*cells) > 0);
+    let name = match same_text(texts.name, fields.name) {
+        true => cells.map(|_| none().own()),
+        false => Some(same_for_equal(fields.name.own())),
+    };
+    (name, cells)
+}
+
+/// The function itself, as yet without what may lead back to it.
+fn plan_head(plan: &mut Plan, obj: Obj, fields: &function::Fields, texts: &code::Texts) {
+    plan.named(&FUNCTION_TYPE).op(Op::Mark);
+    plan.push(Step::Code(fields.code.own()));
+    plan.push(Step::Namespace(fields.globals.own()));
+    let (name, cells) = head_arguments(fields, texts);
+    if let Some(name) = name {
+        plan.push(Step::Save(name, Label::None));
+    }
+    if let Some(cells) = cells {
+        plan.save(none(), Label::None).op(Op::Mark);
+        for cell in fast::tuple_items(cells) {
+            plan.push(Step::Cell(cell.own()));
+        }
+        plan.op(Op::Tuple);
+    }
+    plan.op(Op::Tuple).op(Op::Reduce).push(Step::Made(obj.own()));
+}
+
 impl Walker {
     /// A function by value. It must not have been met.
     pub(super) fn save_function_by_value(&mut self, obj: Obj) -> Flow {
         self.ready_to_scan()?;
         let fields = function::fields(obj);
-        let mut plan = Plan::default();
-        plan.named(&FUNCTION_TYPE).op(Op::Mark);
-        plan.push(Step::Code(fields.code.own()));
-        plan.push(Step::Namespace(fields.globals.own()));
-        let code_name = fields.code.getattr(types::get().co_name.obj())?;
-        let named_so = same_text(code_name.obj(), fields.name);
-        let cells: Vec<Obj> = match fields.closure {
-            Some(cells) => (0..fast::tuple_len(cells)).map(|i| fast::tuple_get(cells, i)).collect(),
-            None => Vec::new(),
-        };
-        if !named_so || !cells.is_empty() {
-            if named_so {
-                plan.save(none(), Label::None);
-            } else {
-                plan.push(Step::Save(same_for_equal(fields.name.own()), Label::None));
-            }
+        let known = code::known(fields.code)?;
+        let cells = || fields.closure.into_iter().flat_map(fast::tuple_items);
+        let mut plan = self.by_value.new_plan();
+        let known_head = self.knows_head(&fields);
+        if !known_head {
+            plan_head(&mut plan, obj, &fields, &known.texts);
         }
-        let free_names = fields.code.getattr(types::get().co_freevars.obj())?;
-        let free = |i: usize| -> Label {
-            let i = i as isize;
-            if i < fast::tuple_len(free_names.obj()) {
-                Label::Free(fast::tuple_get(free_names.obj(), i).own())
-            } else {
-                Label::None
-            }
-        };
-        if !cells.is_empty() {
-            plan.save(none(), Label::None).op(Op::Mark);
-            for cell in &cells {
-                plan.push(Step::Cell(cell.own()));
-            }
-            plan.op(Op::Tuple);
-        }
-        plan.op(Op::Tuple).op(Op::Reduce).push(Step::Made(obj.own()));
         // What they hold may lead back to the function.
-        for (i, cell) in cells.iter().enumerate() {
+        for (i, cell) in cells().enumerate() {
             if self.memo.get(cell.addr()).is_none()
-                && let Some(value) = function::cell_contents(*cell)
+                && let Some(value) = function::cell_contents(cell)
                 && !self.is_leaf(value.obj())
             {
-                plan.save(*cell, Label::None);
-                plan_contents(&mut plan, value, free(i));
+                let free = known.texts.free.get(i);
+                plan.save(cell, Label::None);
+                plan_contents(&mut plan, value, free.map_or(Label::None, |n| Label::Free(n.own())));
                 plan.op(Op::Pop);
             }
         }
-        self.plan_attributes(&mut plan, obj, &fields)?;
-        let known = code::known(fields.code)?;
+        self.plan_attributes(&mut plan, obj, &fields, &known.texts)?;
         let mut begun = false;
-        let mut values: Vec<Own> = Vec::new();
+        let mut modules: Vec<Own> = Vec::new();
         for name in &known.names.globals {
             let Some(value) = fast::dict_get(fields.globals, *name) else { continue };
-            values.push(value.own());
+            modules.extend(fast::is_module(value.ty()).then(|| value.own()));
+            if known_head && self.is_global_written(fields.globals, *name) {
+                continue;
+            }
             if !core::mem::replace(&mut begun, true) {
                 plan.push(Step::Namespace(fields.globals.own()));
             }
@@ -104,12 +111,68 @@ impl Walker {
         if begun {
             plan.op(Op::Pop);
         }
-        for cell in &cells {
-            values.extend(function::cell_contents(*cell));
+        for cell in cells() {
+            modules.extend(function::cell_contents(cell).filter(|held| fast::is_module(held.ty())));
         }
-        self.plan_imports(&mut plan, &values, &known.names.attributes)?;
+        self.plan_imports(&mut plan, modules, &known.names.attributes)?;
+        if known_head {
+            self.save_head(obj, &fields, &known.texts)?;
+            if plan.steps.is_empty() {
+                self.by_value.spare = plan;
+                return WRITTEN;
+            }
+        }
         self.play(obj, plan)?;
         PUSHED
+    }
+
+    /// Whether all that [`plan_head`] plans is leaves or in the stream already:
+    /// so it is for all closures over one code object but the first.
+    fn knows_head(&self, fields: &function::Fields) -> bool {
+        self.memo.get(fields.code.addr()).and_then(Entry::as_index).is_some()
+            && self.by_value.namespaces.contains_key(&fields.globals.addr())
+            && !self.hooks.has_persistent_id
+    }
+
+    /// Whether a global has its place in the stream's namespace.
+    fn is_global_written(&self, globals: Obj, name: Obj) -> bool {
+        let namespace = self.by_value.namespaces.get(&globals.addr());
+        namespace.is_some_and(|namespace| match &namespace.written {
+            Some(written) => written.contains(&name.addr()),
+            None => true,
+        })
+    }
+
+    /// As [`plan_head`], written at once.
+    fn save_head(
+        &mut self,
+        obj: Obj,
+        fields: &function::Fields,
+        texts: &code::Texts,
+    ) -> Result<(), Stop> {
+        self.by_value.dirty = true;
+        self.save_named(&FUNCTION_TYPE)?;
+        self.enc.op(Op::Mark);
+        self.save_code(fields.code)?;
+        self.save_namespace(fields.globals.own())?;
+        let (name, cells) = head_arguments(fields, texts);
+        if let Some(name) = name {
+            let name = self.pin(name);
+            self.save(name)?;
+        }
+        if let Some(cells) = cells {
+            self.enc.none();
+            self.enc.op(Op::Mark);
+            for cell in fast::tuple_items(cells) {
+                self.save_function_cell(cell)?;
+            }
+            self.enc.op(Op::Tuple);
+        }
+        self.enc.op(Op::Tuple);
+        self.enc.op(Op::Reduce);
+        let held = self.pin(obj.own());
+        self.enter_made(held);
+        Ok(())
     }
 
     /// What FunctionType's arguments do not say, by BUILD.
@@ -118,16 +181,12 @@ impl Walker {
         plan: &mut Plan,
         obj: Obj,
         fields: &function::Fields,
+        texts: &code::Texts,
     ) -> Result<(), Stop> {
         let names = types::get();
         let mut slots: Vec<(&'static str, Own)> = Vec::new();
-        // FunctionType takes the qualified name of the code (3.10: the name).
-        let given = if cfg!(Py_3_11) {
-            fields.code.getattr(names.co_qualname.obj())?
-        } else {
-            fields.name.own()
-        };
-        if !same_text(given.obj(), fields.qualname) {
+        let given = if cfg!(Py_3_11) { texts.qualname } else { fields.name };
+        if !same_text(given, fields.qualname) {
             slots.push(("__qualname__", same_for_equal(fields.qualname.own())));
         }
         let module_name = fast::dict_get(fields.globals, names.name.obj());
@@ -163,9 +222,8 @@ impl Walker {
         {
             slots.push(("__annotations__", annotations));
         }
-        if let Some(doc) = fields.doc.or(Some(none()))
-            && !same_text(doc, default_doc(fields.code)?.obj())
-        {
+        let doc = fields.doc.unwrap_or(none());
+        if !same_text(doc, texts.doc) {
             slots.push(("__doc__", doc.own()));
         }
         let dict = fields.dict.filter(|dict| fast::dict_len(*dict) > 0);
@@ -191,11 +249,9 @@ impl Walker {
     fn plan_imports(
         &mut self,
         plan: &mut Plan,
-        values: &[Own],
+        mut packages: Vec<Own>,
         attributes: &[Obj],
     ) -> Result<(), Stop> {
-        let mut packages: Vec<Own> =
-            values.iter().filter(|value| fast::is_module(value.ty())).cloned().collect();
         let mut next = 0;
         while next < packages.len() {
             let package = packages[next].obj();
@@ -524,27 +580,6 @@ fn module_with_dict(globals: Obj) -> Option<Own> {
     }
     let module = types::loaded_module(name)?;
     (module_dict(module) == Some(globals)).then(|| name.own())
-}
-
-/// The docstring that FunctionType takes from the code: its first constant, if
-/// it is a str (3.13 and later: and a flag says that it is one).
-fn default_doc(code: Obj) -> Result<Own, Raised> {
-    const CO_HAS_DOCSTRING: i64 = 0x400_0000;
-    let names = types::get();
-    if cfg!(Py_3_13) {
-        let flags = code.getattr(names.co_flags.obj())?;
-        if fast::long::as_i64(flags.obj()).unwrap_or(0) & CO_HAS_DOCSTRING == 0 {
-            return Ok(none().own());
-        }
-    }
-    let constants = code.getattr(names.co_consts.obj())?;
-    if fast::tuple_len(constants.obj()) > 0 {
-        let first = fast::tuple_get(constants.obj(), 0);
-        if fast::is_str(first.ty()) {
-            return Ok(first.own());
-        }
-    }
-    Ok(none().own())
 }
 
 fn dotted(name: &str) -> &'static str {

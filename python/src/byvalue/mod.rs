@@ -38,7 +38,7 @@ use function::Namespace;
 pub use rules::Rules;
 use rules::Verdict;
 pub use script::Label;
-use script::{Running, Step};
+use script::{Plan, Running, Step};
 use std::collections::{HashMap, HashSet};
 
 /// How often one dump begins again for the id of a class.
@@ -51,6 +51,8 @@ pub struct ByValue {
     /// Something below was used.
     dirty: bool,
     steps: Vec<Option<Step>>,
+    /// An empty plan, whose memory the next one takes.
+    spare: Plan,
     scripts: Vec<Running>,
     /// Memo indices of the objects of `named.rs`.
     named: [Option<u32>; named::COUNT],
@@ -78,6 +80,7 @@ impl Default for ByValue {
             on: false,
             dirty: false,
             steps: Vec::new(),
+            spare: Plan::default(),
             scripts: Vec::new(),
             named: [None; named::COUNT],
             namespaces: HashMap::new(),
@@ -114,6 +117,11 @@ impl ByValue {
         self.choices.policy = None;
     }
 
+    /// A plan of nothing yet.
+    fn new_plan(&mut self) -> Plan {
+        core::mem::take(&mut self.spare)
+    }
+
     /// Forgets one stream. Frames of scripts must be gone.
     pub fn reset(&mut self) {
         if !self.dirty {
@@ -123,8 +131,8 @@ impl ByValue {
         let mut steps = core::mem::take(&mut self.steps);
         steps.clear();
         let choices = core::mem::take(&mut self.choices);
-        let identified = self.identified;
-        *self = ByValue { on: self.on, choices, steps, identified, ..ByValue::default() };
+        let (identified, spare) = (self.identified, self.new_plan());
+        *self = ByValue { on: self.on, choices, steps, spare, identified, ..ByValue::default() };
     }
 
     /// What the path of an error calls the step of a script; 0 is the outermost.

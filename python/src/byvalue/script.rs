@@ -121,10 +121,11 @@ impl Plan {
 
 impl Walker {
     /// Plays a script: pushes the frame that will.
-    pub fn play(&mut self, subject: Obj, plan: Plan) -> Result<(), Stop> {
+    pub fn play(&mut self, subject: Obj, mut plan: Plan) -> Result<(), Stop> {
         self.by_value.dirty = true;
         let first = self.by_value.steps.len();
-        self.by_value.steps.extend(plan.steps.into_iter().map(Some));
+        self.by_value.steps.extend(plan.steps.drain(..).map(Some));
+        self.by_value.spare = plan;
         self.by_value.scripts.push(Running {
             first,
             next: first,

@@ -309,6 +309,11 @@ pub fn tuple_get(tuple: Obj, i: isize) -> Obj {
     unsafe { Obj::new(ffi::PyTuple_GET_ITEM(tuple.ptr(), i)) }
 }
 
+/// The items, borrowed from the tuple.
+pub fn tuple_items(tuple: Obj) -> impl Iterator<Item = Obj> {
+    (0..tuple_len(tuple)).map(move |i| tuple_get(tuple, i))
+}
+
 /// Borrowed look-up by an exact str key (hash and equality run no user code).
 #[inline(always)]
 pub fn dict_get(dict: Obj, key: Obj) -> Option<Obj> {

@@ -452,8 +452,10 @@ impl Walker {
 
     /// Keeps a temporary alive until the dump ends.
     pub fn pin(&mut self, temporary: Own) -> Obj {
-        self.keep(temporary.obj());
-        temporary.obj()
+        let obj = temporary.obj();
+        core::mem::forget(temporary);
+        self.keep_taken(obj);
+        obj
     }
 
     /// Notes a container that is written without memo entry.
@@ -471,6 +473,12 @@ impl Walker {
     #[inline(always)]
     pub fn keep(&mut self, obj: Obj) {
         obj.incref();
+        self.keep_taken(obj);
+    }
+
+    /// Takes over a reference, until the dump ends.
+    #[inline(always)]
+    fn keep_taken(&mut self, obj: Obj) {
         if self.pins.len() == self.pins.capacity() && self.pins.try_reserve(1).is_err() {
             self.out_of_memory = true;
             return;
