@@ -14,6 +14,7 @@ default protocol is 5 on every Python.
 """
 
 from _pickle import PickleBuffer, PickleError, PicklingError, UnpicklingError
+from typing import TYPE_CHECKING
 
 from ferropickle._native import (
     DEFAULT_PROTOCOL,
@@ -32,7 +33,14 @@ from ferropickle._native import (
 )
 from ferropickle._policy import policy
 
+if TYPE_CHECKING:
+    from ferropickle._carry import Carry, remote
+
+# Imported when they are first asked for.
+_LATER = {"Carry": "_carry", "remote": "_carry"}
+
 __all__ = [
+    "Carry",
     "DEFAULT_PROTOCOL",
     "HIGHEST_PROTOCOL",
     "Parcel",
@@ -50,5 +58,20 @@ __all__ = [
     "loads",
     "pack",
     "policy",
+    "remote",
     "unpack",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -188,7 +188,7 @@ class Policy:
         gc: Literal["pause", "keep"] | None = None,
         face: Literal["ferropickle", "pickle", "cloudpickle", "dill"] | None = None,
         by_value: _ByValue | None = None,
-        main: Literal["value", "ref"] | None = None,
+        main: Literal["value", "ref"] | dict[str, Any] | None = None,
         identity: Literal["first", "refresh", "new"] | None = None,
         paths: Literal["keep", "relative", "drop"] | None = None,
         sources: Literal["never", "auto", "always"] | None = None,
@@ -206,7 +206,7 @@ class Policy:
     @property
     def by_value(self) -> _ByValue | None: ...
     @property
-    def main(self) -> Literal["value", "ref"]: ...
+    def main(self) -> Literal["value", "ref"] | dict[str, Any]: ...
     @property
     def identity(self) -> Literal["first", "refresh", "new"]: ...
     @property

@@ -172,7 +172,8 @@ words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
 /// is given the module, "project" (all that is neither the standard library
 /// nor installed in site-packages), or a sequence of these.
 /// main: "value" sends functions and classes of `__main__` by value, "ref" by
-/// name.
+/// name; a dict from names to objects sends by name what it has under the name
+/// that it bears in `__main__`, and all else by value.
 /// identity: what a class by value is to a receiver that has one of the same
 /// contents: "first" gives that one as it is, "refresh" sets its attributes
 /// again, "new" makes another.
@@ -196,6 +197,7 @@ pub struct Policy {
     pub choices: Choices,
     by_value: Py<PyAny>,
     reducers: Py<PyAny>,
+    main_names: Option<Py<PyDict>>,
 }
 
 #[pymethods]
@@ -230,7 +232,9 @@ impl Policy {
                 .extract::<usize>()
                 .map_err(|_| PyTypeError::new_err("max_captured must be a number of bytes or None"))
         });
-        let rules = Rules::of(by_value, reducers)?;
+        let main_names = main.and_then(|given| given.cast::<PyDict>().ok());
+        let main = if main_names.is_some() { None } else { main };
+        let rules = Rules::of(by_value, reducers, main_names)?;
         let face = face.map(Face::of).transpose()?.unwrap_or_default();
         // cloudpickle sets the attributes of a class that comes again.
         let identity_of_face =
@@ -254,7 +258,8 @@ impl Policy {
             Some(given) => given.clone().unbind(),
             None => py.None(),
         };
-        Ok(Policy { choices, by_value: keep(by_value), reducers: keep(reducers) })
+        let main_names = main_names.map(|names| names.clone().unbind());
+        Ok(Policy { choices, by_value: keep(by_value), reducers: keep(reducers), main_names })
     }
 
     /// What the cyclic collector does meanwhile: "pause" or "keep".
@@ -275,10 +280,14 @@ impl Policy {
         self.by_value.clone_ref(py)
     }
 
-    /// How functions and classes of `__main__` go: "value" or "ref".
+    /// How functions and classes of `__main__` go: "value", "ref", or a dict of
+    /// those that go by name.
     #[getter]
-    fn main(&self) -> &'static str {
-        self.choices.main.word()
+    fn main(&self, py: Python<'_>) -> Py<PyAny> {
+        match &self.main_names {
+            Some(names) => names.clone_ref(py).into_any(),
+            None => pyo3::types::PyString::intern(py, self.choices.main.word()).into_any().unbind(),
+        }
     }
 
     /// Which class a receiver gets: "first", "refresh" or "new".
@@ -386,7 +395,7 @@ impl Policy {
         values.set_item("gc", self.gc())?;
         values.set_item("face", self.face())?;
         values.set_item("by_value", &self.by_value)?;
-        values.set_item("main", self.main())?;
+        values.set_item("main", self.main(py))?;
         values.set_item("identity", self.identity())?;
         values.set_item("paths", self.paths())?;
         values.set_item("sources", self.sources())?;

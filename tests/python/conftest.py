@@ -5,6 +5,7 @@ Where a test belongs:
 - ``conformance/``  the running CPython's own pickle suite, on our classes
 - ``property/``     random object graphs, our streams against the standard library's
 - ``unit/``         one file per topic of the drop-in surface
+- ``engines/``      through picklers and pools that are not ours
 - ``depth/``        graphs a million levels deep
 - ``facades/``      the faces of other picklers
 - ``peers/``        streams of cloudpickle and dill

@@ -159,6 +159,19 @@ impl ByValue {
         }
     }
 
+    /// As `takes_module`, for what bears a name: what the receiver's `__main__`
+    /// has goes by that name.
+    fn takes(&mut self, module: Obj, qualname: Obj) -> Result<Option<bool>, Raised> {
+        if let Some(rules) = &self.choices.rules
+            && rules.lists_main()
+            && text_is(module, b"__main__")
+            && rules.receiver_has(module, qualname)?
+        {
+            return Ok(Some(false));
+        }
+        Ok(self.takes_module(module))
+    }
+
     /// Whether the policy has a reducer for a type, or may have: that is asked
     /// where code may run.
     pub fn may_have_reducer(&self, ty: TypePtr) -> bool {
@@ -339,7 +352,12 @@ impl Walker {
         let Some(qualname) = obj.getattr_opt(names.qualname.obj())? else { return Ok(None) };
         let path = global::split(qualname.obj());
         let module_name = global::which_module(obj, &path)?;
-        if self.goes_by_value(module_name.obj())? {
+        let known = self.by_value.takes(module_name.obj(), qualname.obj())?;
+        let by_value = match known {
+            Some(by_value) => by_value,
+            None => self.goes_by_value(module_name.obj())?,
+        };
+        if by_value {
             return Ok(None);
         }
         let Some(module) = types::loaded_module(module_name.obj()).map(Obj::own) else {
@@ -367,6 +385,10 @@ impl Walker {
             let dict = instance::class_dict(obj.ptr().cast())?;
             let module = fast::dict_get(dict.obj(), names.module.obj());
             let by_value = match module.filter(|module| fast::is_str(module.ty())) {
+                Some(module) if text_is(module, b"__main__") => {
+                    let qualname = obj.getattr(names.qualname.obj())?;
+                    self.by_value.takes(module, qualname.obj())? == Some(true)
+                }
                 Some(module) => self.by_value.takes_module(module) == Some(true),
                 None => false,
             };
@@ -384,7 +406,7 @@ impl Walker {
         if !fast::is_str(qualname.ty()) {
             return Ok(None);
         }
-        match self.by_value.takes_module(module.obj()) {
+        match self.by_value.takes(module.obj(), qualname.obj())? {
             Some(true) if !self.is_dill_namedtuple(obj)? => return Ok(Some(None)),
             Some(_) => {}
             None => return Ok(None),

@@ -1,10 +1,11 @@
-//! What a policy says of modules and types: `by_value` and `reducers`.
+//! What a policy says of modules, types and names: `by_value`, `reducers` and `main`.
 
 use crate::error::display;
 use crate::fast::{self, Obj, Own, TypePtr};
 use crate::types;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// The choices of a policy that need Python objects.
 pub struct Rules {
@@ -16,6 +17,8 @@ pub struct Rules {
     project: bool,
     /// From types to reducers.
     pub reducers: Option<Py<PyAny>>,
+    /// From names to what the receiver's `__main__` has under them: a dict.
+    main: Option<Py<PyAny>>,
 }
 
 /// What is known of a module without running code.
@@ -30,12 +33,14 @@ impl Rules {
     pub fn of(
         by_value: Option<&Bound<'_, PyAny>>,
         reducers: Option<&Bound<'_, PyAny>>,
+        main: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Option<Rules>> {
         let mut rules = Rules {
             modules: Vec::new(),
             predicates: Vec::new(),
             project: false,
             reducers: reducers.map(|given| given.clone().unbind()),
+            main: main.map(|given| given.clone().unbind().into_any()),
         };
         if let Some(given) = by_value {
             let is_sequence = given.is_instance_of::<pyo3::types::PyTuple>()
@@ -50,7 +55,9 @@ impl Rules {
                 rules.add(given)?;
             }
         }
-        Ok((rules.lists_modules() || rules.reducers.is_some()).then_some(rules))
+        let says_something =
+            rules.lists_modules() || rules.reducers.is_some() || rules.main.is_some();
+        Ok(says_something.then_some(rules))
     }
 
     fn add(&mut self, given: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -76,6 +83,26 @@ impl Rules {
     /// Whether `by_value` was given.
     pub fn lists_modules(&self) -> bool {
         !self.modules.is_empty() || !self.predicates.is_empty() || self.project
+    }
+
+    /// Whether `main` lists names.
+    pub fn lists_main(&self) -> bool {
+        self.main.is_some()
+    }
+
+    /// Whether the receiver's `__main__` has what a name leads to here: `main`
+    /// has the first part of the name with the object that is still there.
+    pub fn receiver_has(&self, main: Obj, qualname: Obj) -> Result<bool, crate::error::Raised> {
+        let Some(names) = &self.main else { return Ok(false) };
+        let Some(first) = crate::walk::global::split(qualname).into_iter().next() else {
+            return Ok(false);
+        };
+        let first = fast::new_str(&String::from_utf8_lossy(&first))?;
+        // SAFETY: a live object, held by the policy.
+        let names = unsafe { Obj::new(names.as_ptr()) };
+        let Some(known) = fast::dict_get(names, first.obj()) else { return Ok(false) };
+        let dict = types::loaded_module(main).and_then(super::function::module_dict);
+        Ok(dict.and_then(|dict| fast::dict_get(dict, first.obj())) == Some(known))
     }
 
     /// Whether functions and classes of a module go by value.

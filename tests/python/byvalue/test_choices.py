@@ -114,6 +114,44 @@ def test_main_by_name_or_by_value():
     assert out == ""
 
 
+def test_main_by_the_names_that_the_receiver_has():
+    out = run_python("""
+        import abc, enum, pickletools
+        import ferropickle as fp
+
+        def known(): return 1
+        def other(): return known()
+        class Known:
+            class Inner: pass
+            class Kind(enum.Enum): A = 1
+            def method(self): return lambda: 1
+        class Odd(metaclass=abc.ABCMeta): pass
+
+        def named(obj):
+            data = fp.dumps(obj, policy=policy)
+            strings = [arg for _, arg, _ in pickletools.genops(data) if isinstance(arg, str)]
+            return "__main__" in strings and "__ferropickle_classes__" not in strings
+
+        policy = fp.Policy(main={n: globals()[n] for n in ("known", "Known", "Odd")})
+        assert policy.main == {"known": known, "Known": Known, "Odd": Odd}
+        assert policy == fp.Policy(**policy._choices())
+        for obj in (known, Known, Known.Inner, Known.Inner(), Known.Kind, Known.Kind.A, Odd, Odd()):
+            assert named(obj), obj
+        for obj in (other, lambda: known(), Known().method()):
+            assert b"CodeType" in fp.dumps(obj, policy=policy), obj
+        back = fp.loads(fp.dumps(other, policy=policy))
+        assert back is not other and back.__globals__["known"] is known
+
+        # Another object under the name: the receiver has the old one.
+        def known(): return 2
+        class Odd(metaclass=abc.ABCMeta): pass
+        assert b"CodeType" in fp.dumps(known, policy=policy)
+        assert b"__ferropickle_classes__" in fp.dumps(Odd, policy=policy)
+        assert b"__ferropickle_classes__" in fp.dumps(Odd(), policy=policy)
+    """)
+    assert out == ""
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_paths(nested, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
