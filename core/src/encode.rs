@@ -255,6 +255,16 @@ impl<S: Storage> Encoder<S> {
         self.out.put_slice(bytes);
     }
 
+    /// An object by its module and name, whose parts have dots between them
+    /// (protocol 4 and up).
+    pub fn stack_global(&mut self, module: &[u8], name: &[u8]) -> Result<()> {
+        debug_assert!(self.proto >= 4);
+        self.str(module)?;
+        self.str(name)?;
+        self.op(Op::StackGlobal);
+        Ok(())
+    }
+
     // ---- scalars --------------------------------------------------------
 
     /// None.

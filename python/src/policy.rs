@@ -187,7 +187,7 @@ words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
 /// reducers: a mapping from types to functions like those of `copyreg`, asked
 /// first.
 /// require_stock: refuse what a plain `pickle.loads` could not load without
-/// this package.
+/// this package: its own functions, classes and modules.
 /// files: "reopen" makes an open file again by its name, "contents" sends what
 /// is in it.
 /// tracebacks: "drop" leaves the traceback of an exception behind, "keep"

@@ -19,6 +19,7 @@ Where a test belongs:
 import copyreg
 import gc
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -43,6 +44,22 @@ def pytest_configure(config):
 def protocol(request):
     """Each of pickle's protocols in turn."""
     return request.param
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """`fp_project`, an importable package of the user's, with the module `inner`; gone again
+    afterwards."""
+    package = tmp_path / "fp_project"
+    package.mkdir()
+    (package / "__init__.py").write_text("def top(): return 'top'\nclass Klass: value = 1\n")
+    (package / "inner.py").write_text("def deep(): return 'deep'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import fp_project.inner  # the fixture has just made it
+
+    yield fp_project
+    for name in [name for name in sys.modules if name.partition(".")[0] == "fp_project"]:
+        del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)

@@ -82,23 +82,34 @@ fn import_global(module: &Own, name: &Own, proto: u8) -> Result<Own, Raised> {
     if proto < 4 || cfg!(Py_3_14) && !path.contains('.') {
         return target.getattr(name.obj());
     }
-    let mut found = target.clone();
-    for part in path.split('.') {
-        let part_name = fast::new_str(part)?;
-        let next = if part == "<locals>" { None } else { found.getattr_opt(part_name.obj())? };
-        let Some(next) = next else {
-            let refuse = |_: &str| {
-                let text = wording::unresolved_path(module.obj(), target.obj(), name.obj());
-                Raised::new(Exc::AttributeError, &text)
-            };
-            return Err(match types::missing_attribute(found.obj(), &[part.as_bytes().to_vec()]) {
-                Some(raised) => raised.replaced(refuse),
-                None => refuse(""),
-            });
+    follow(target.clone(), path.split('.'))?.map_err(|(found, part)| {
+        let refuse = |_: &str| {
+            let text = wording::unresolved_path(module.obj(), target.obj(), name.obj());
+            Raised::new(Exc::AttributeError, &text)
         };
-        found = next;
+        match types::missing_attribute(found.obj(), &[part.as_bytes().to_vec()]) {
+            Some(raised) => raised.replaced(refuse),
+            None => refuse(""),
+        }
+    })
+}
+
+/// Follows names from attribute to attribute; or the object that lacks one, and
+/// its name.
+fn follow<'a>(
+    from: Own,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<Result<Own, (Own, &'a str)>, Raised> {
+    let mut found = from;
+    for part in names {
+        let name = fast::text::interned(fast::new_str(part)?);
+        let next = if part == "<locals>" { None } else { found.getattr_opt(name.obj())? };
+        match next {
+            Some(next) => found = next,
+            None => return Ok(Err((found, part))),
+        }
     }
-    Ok(found)
+    Ok(Ok(found))
 }
 
 /// A name in the dict of a module that is loaded, the usual case; with dots if
@@ -123,18 +134,15 @@ fn in_loaded_module(module: Obj, name: Obj, dots: bool) -> Option<Own> {
         text => {
             let dot = text.iter().position(|c| *c == b'.')?;
             let first = core::str::from_utf8(&text[..dot]).ok()?;
-            let mut found = fast::dict_get(dict, fast::new_str(first).ok()?.obj())?.own();
-            for part in core::str::from_utf8(&text[dot + 1..]).ok()?.split('.') {
-                let name = fast::text::interned(fast::new_str(part).ok()?);
-                found = match found.getattr_opt(name.obj()) {
-                    Ok(next) => next?,
-                    Err(raised) => {
-                        raised.discard();
-                        return None;
-                    }
-                };
+            let found = fast::dict_get(dict, fast::new_str(first).ok()?.obj())?.own();
+            let rest = core::str::from_utf8(&text[dot + 1..]).ok()?;
+            match follow(found, rest.split('.')) {
+                Ok(found) => found.ok(),
+                Err(raised) => {
+                    raised.discard();
+                    None
+                }
             }
-            Some(found)
         }
     }
 }

@@ -277,15 +277,14 @@ fn attributes(class: Obj) -> Result<Attributes, Raised> {
     found.early.push((names.qualname.clone(), same_for_equal(qualname)));
     let generic = inherits_generic(ty);
     let dict = instance::class_dict(ty)?;
-    let mut position = 0;
-    while let Some((key, value)) = fast::dict_next(dict.obj(), &mut position) {
+    for pair in fast::dict_items(dict.obj()) {
+        let (key, value) = (pair.0.obj(), pair.1.obj());
         if !fast::is_str(key.ty()) {
             continue;
         }
         let mut scratch = Vec::new();
-        let pair = (key.own(), value.own());
         match fast::text::utf8(key, &mut scratch) {
-            b"__module__" => found.early.push((key.own(), same_for_equal(value.own()))),
+            b"__module__" => found.early.push((pair.0, same_for_equal(pair.1))),
             b"__doc__" => found.early.push(pair),
             b"__orig_bases__" if generic => found.early.push(pair),
             b"__slots__" => found.early.push((key.own(), slots(value, dict.obj())?)),

@@ -250,9 +250,7 @@ fn constants_fingerprint(
 }
 
 fn encode_name(blob: &mut Blob, named: &Named) -> bool {
-    let written = blob.str(named.module.as_bytes()).and_then(|()| blob.str(named.name.as_bytes()));
-    blob.op(Op::StackGlobal);
-    written.is_ok()
+    blob.stack_global(named.module.as_bytes(), named.name.as_bytes()).is_ok()
 }
 
 /// A constant as the compiler makes them; false for anything else.
@@ -451,7 +449,7 @@ impl Walker {
             self.enc.op(Op::EmptyDict);
             self.write_literal(&tag)?;
             if is_argument {
-                self.save(code_bytes)?;
+                self.save_whole(code_bytes)?;
                 self.enc.op(Op::Tuple1);
             } else {
                 self.save_named(&MARSHAL_LOADS)?;
@@ -459,7 +457,7 @@ impl Walker {
             self.enc.op(Op::Setitem);
             self.save_named(&CACHE_TAG)?;
             if is_argument {
-                self.save(text)?;
+                self.save_whole(text)?;
                 self.enc.op(Op::Tuple1);
             } else {
                 self.save_named(&EVAL)?;

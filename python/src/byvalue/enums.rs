@@ -96,7 +96,7 @@ impl Walker {
         let making = making(class)?;
         let bases = instance::bases(class.ptr().cast())?;
         let members = match get(class, "_member_map_")? {
-            Some(found) if fast::is_dict(found.ty()) => pairs(found.obj()),
+            Some(found) if fast::is_dict(found.ty()) => fast::dict_items(found.obj()),
             _ => Vec::new(),
         };
         let mut plan = Plan::default();
@@ -202,15 +202,6 @@ fn object_type() -> Own {
     unsafe { Obj::new((&raw mut ffi::PyBaseObject_Type).cast()) }.own()
 }
 
-fn pairs(dict: Obj) -> Vec<(Own, Own)> {
-    let mut found = Vec::new();
-    let mut position = 0;
-    while let Some((key, value)) = fast::dict_next(dict, &mut position) {
-        found.push((key.own(), value.own()));
-    }
-    found
-}
-
 /// What to give `EnumMeta` for a member: its value, or the data it consists of.
 fn made_from(making: &Making, member: Obj) -> Result<Own, Raised> {
     match &making.data {
@@ -223,7 +214,7 @@ fn made_from(making: &Making, member: Obj) -> Result<Own, Raised> {
 fn member_state(making: &Making, member: Obj) -> Result<Option<Own>, Raised> {
     let Some(dict) = get(member, "__dict__")? else { return Ok(None) };
     let state = fast::new_dict(0)?;
-    for (key, value) in pairs(dict.obj()) {
+    for (key, value) in fast::dict_items(dict.obj()) {
         let name = display(key.obj());
         let changed = making.custom && name == "_value_";
         if !changed && MEMBER_STATE.contains(&name.as_str()) {
@@ -255,7 +246,7 @@ fn own_boundary(class: Obj) -> Result<Option<Own>, Raised> {
 
 /// Attributes that are the user's.
 fn attributes(class: Obj, making: &Making, dict: Obj, members: &[(Own, Own)]) -> Vec<(Own, Own)> {
-    let mut found = pairs(dict);
+    let mut found = fast::dict_items(dict);
     found.retain(|(key, value)| {
         let name = display(key.obj());
         let of_new = ["_new_member_", "__new_member__", "_use_args_"].contains(&name.as_str());

@@ -299,7 +299,7 @@ impl Walker {
             self.by_value.namespaces.insert(key, namespace);
             return Ok(());
         }
-        let module = self.module_of_namespace(globals.obj())?;
+        let module = self.module_of_namespace(globals.obj());
         if let Some(module) = module {
             // The module itself is in the stream: its functions share its dict.
             self.save_named(&super::named::VARS)?;
@@ -322,7 +322,7 @@ impl Walker {
             {
                 self.save_key_str(key.obj())?;
                 let value = self.pin(same_for_equal(value.own()));
-                self.save(value)?;
+                self.save_whole(value)?;
                 self.enc.op(Op::Setitem);
             }
         }
@@ -356,7 +356,7 @@ impl Walker {
     /// The value of a captured variable, and its SETITEM.
     pub(super) fn save_captured(&mut self, script: usize, value: Obj) -> Result<(), Stop> {
         let step = match self.by_value.choices.max_captured {
-            Some(_) => Step::Captured { from: self.stream_len(), then: Op::Setitem },
+            Some(_) => Step::Captured { from: self.stream_len() },
             None => Step::Op(Op::Setitem),
         };
         self.come_back(script, step);
@@ -369,11 +369,10 @@ impl Walker {
         self.sink.written() + self.enc.out().len()
     }
 
-    /// A captured variable is written: was it too large? Then the opcode that
-    /// follows it.
-    pub(super) fn check_captured(&mut self, from: usize, then: Op) -> Result<(), Stop> {
+    /// A captured variable is written: its SETITEM, and was it too large?
+    pub(super) fn check_captured(&mut self, from: usize) -> Result<(), Stop> {
         let size = self.stream_len().saturating_sub(from);
-        self.enc.op(then);
+        self.enc.op(Op::Setitem);
         let choices = &self.by_value.choices;
         let Some(most) = choices.max_captured.filter(|most| size > *most) else { return Ok(()) };
         let text = format!("captures {size} bytes, more than max_captured={most}");
@@ -385,7 +384,6 @@ impl Walker {
         Ok(())
     }
 
-    /// `__dict__` of a module that the receiver imports.
     /// The dict that functions share with the receiver's module: what a
     /// persistent id stands for, or a module's own by name.
     fn save_shared_dict(&mut self, globals: Obj) -> Result<bool, Stop> {
@@ -398,21 +396,23 @@ impl Walker {
         }
         let Some(name) = module_with_dict(globals) else { return Ok(false) };
         let name = self.pin(name);
+        self.name_module(name, name)?;
         self.save_dict_of_module(name)?;
         Ok(true)
     }
 
+    /// `__dict__` of a module that the receiver imports.
     fn save_dict_of_module(&mut self, name: Obj) -> Result<(), Stop> {
         if self.options.proto < 4 {
             self.save_named(&super::named::VARS)?;
             self.save_named(&IMPORT_MODULE)?;
-            self.save(name)?;
+            self.save_whole(name)?;
             for op in [Op::Tuple1, Op::Reduce, Op::Tuple1, Op::Reduce] {
                 self.enc.op(op);
             }
             return Ok(());
         }
-        self.save(name)?;
+        self.save_whole(name)?;
         self.write_literal("__dict__")?;
         self.enc.op(Op::StackGlobal);
         Ok(())
@@ -422,9 +422,10 @@ impl Walker {
         if !self.by_value.imported.insert(crate::error::display(name.obj())) {
             return Ok(());
         }
+        self.name_module(name.obj(), name.obj())?;
         self.save_named(&IMPORT_MODULE)?;
         let name = self.pin(name);
-        self.save(name)?;
+        self.save_whole(name)?;
         self.enc.op(Op::Tuple1);
         self.enc.op(Op::Reduce);
         self.enc.op(Op::Pop);
@@ -495,8 +496,9 @@ impl Walker {
         };
         let by_name = types::loaded_module(name) == Some(module);
         if by_name && (text_is(name, b"__main__") || !self.module_by_value(name)?) {
+            self.name_module(name, module)?;
             self.save_named(&IMPORT_MODULE)?;
-            self.save(name)?;
+            self.save_whole(name)?;
             self.enc.op(Op::Tuple1);
             self.enc.op(Op::Reduce);
             self.memoize_kept(module);
@@ -537,9 +539,9 @@ impl Walker {
 
     /// The memo index of the module whose dict this is, if it is being written
     /// by value in this stream.
-    fn module_of_namespace(&self, globals: Obj) -> Result<Option<u32>, Stop> {
-        let Some(module) = self.by_value.modules.get(&globals.addr()) else { return Ok(None) };
-        Ok(self.memo.get(*module).and_then(|entry| entry.as_index()))
+    fn module_of_namespace(&self, globals: Obj) -> Option<u32> {
+        let module = self.by_value.modules.get(&globals.addr())?;
+        self.memo.get(*module)?.as_index()
     }
 
     /// Opcode numbers come from a module that may have to be imported first.

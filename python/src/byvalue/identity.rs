@@ -177,14 +177,14 @@ impl Hasher {
             self.named(base)?;
         }
         let dict = instance::class_dict(ty)?;
-        let mut position = 0;
-        while let Some((key, value)) = fast::dict_next(dict.obj(), &mut position) {
+        // Metaclasses and representations have code of their own.
+        for (key, value) in fast::dict_items(dict.obj()) {
             if !fast::is_str(key.ty()) {
                 continue;
             }
             let mut scratch = Vec::new();
             // Where it was written, and what changes with use.
-            match fast::text::utf8(key, &mut scratch) {
+            match fast::text::utf8(key.obj(), &mut scratch) {
                 b"__firstlineno__"
                 | b"_abc_impl"
                 | b"__annotations_cache__"
@@ -192,8 +192,8 @@ impl Hasher {
                 | b"__dict__" => continue,
                 _ => {}
             }
-            self.text(key);
-            self.value(value, depth + 1)?;
+            self.text(key.obj());
+            self.value(value.obj(), depth + 1)?;
         }
         Ok(())
     }
@@ -276,9 +276,10 @@ impl Hasher {
         }
         let len = if is_list { fast::list_len(value) } else { fast::tuple_len(value) };
         self.xxh.update(&(len as u64).to_le_bytes());
-        for i in 0..len {
-            let item = if is_list { fast::list_get(value, i) } else { fast::tuple_get(value, i) };
-            self.value(item, depth + 1)?;
+        let item = |i| if is_list { fast::list_get(value, i) } else { fast::tuple_get(value, i) };
+        let items: Vec<Own> = (0..len).map(|i| item(i).own()).collect();
+        for item in items {
+            self.value(item.obj(), depth + 1)?;
         }
         Ok(())
     }
@@ -288,10 +289,9 @@ impl Hasher {
         if !self.enter(value) {
             return Ok(());
         }
-        let mut position = 0;
-        while let Some((key, item)) = fast::dict_next(value, &mut position) {
-            self.value(key, depth + 1)?;
-            self.value(item, depth + 1)?;
+        for (key, item) in fast::dict_items(value) {
+            self.value(key.obj(), depth + 1)?;
+            self.value(item.obj(), depth + 1)?;
         }
         self.tag("end");
         Ok(())
@@ -339,9 +339,10 @@ impl Hasher {
     fn set(&mut self, set: Obj, depth: u32) -> Result<(), Raised> {
         let mut sum: u128 = 0;
         let mut position = 0;
-        while let Some(item) = fast::set_next(set, &mut position) {
+        let items = core::iter::from_fn(|| fast::set_next(set, &mut position).map(Obj::own));
+        for item in items.collect::<Vec<Own>>() {
             let mut one = Hasher::default();
-            one.value(item, depth + 1)?;
+            one.value(item.obj(), depth + 1)?;
             sum = sum.wrapping_add(one.xxh.digest128());
         }
         self.xxh.update(&sum.to_le_bytes());

@@ -46,8 +46,6 @@ const MOST_IDENTIFIED: u32 = 16;
 
 /// What a dump knows of things by value.
 pub struct ByValue {
-    /// Whether anything goes by value at all: not with the face of pickle.
-    pub on: bool,
     /// Something below was used.
     dirty: bool,
     steps: Vec<Option<Step>>,
@@ -77,7 +75,6 @@ pub struct ByValue {
 impl Default for ByValue {
     fn default() -> Self {
         ByValue {
-            on: false,
             dirty: false,
             steps: Vec::new(),
             spare: Plan::default(),
@@ -97,9 +94,14 @@ impl Default for ByValue {
 }
 
 impl ByValue {
+    /// Whether anything goes by value at all: not with the face of pickle.
+    #[inline(always)]
+    pub fn on(&self) -> bool {
+        self.choices.face != Face::Pickle
+    }
+
     /// The choices of a dump that begins.
     pub fn begin(&mut self, choices: &Choices) {
-        self.on = choices.face != Face::Pickle;
         self.choices = choices.clone();
         self.identified = 0;
     }
@@ -132,7 +134,7 @@ impl ByValue {
         steps.clear();
         let choices = core::mem::take(&mut self.choices);
         let (identified, spare) = (self.identified, self.new_plan());
-        *self = ByValue { on: self.on, choices, steps, spare, identified, ..ByValue::default() };
+        *self = ByValue { choices, steps, spare, identified, ..ByValue::default() };
     }
 
     /// What the path of an error calls the step of a script; 0 is the outermost.
@@ -205,7 +207,7 @@ fn text_is(text: Obj, expected: &[u8]) -> bool {
 impl Walker {
     /// A function: by name if its name leads to it, else by value.
     pub fn save_function(&mut self, obj: Obj) -> Flow {
-        if !self.by_value.on {
+        if !self.by_value.on() {
             return self.save_global_once(obj, None);
         }
         if self.write_if_made(obj)? {
@@ -244,7 +246,7 @@ impl Walker {
 
     /// Whether a class goes by value, if that can be told without running code.
     pub fn is_class_by_value(&mut self, class: Obj) -> bool {
-        self.by_value.on
+        self.by_value.on()
             && is_python_class(class)
             && matches!(self.importable_pure(class), Ok(Some(None)))
     }
@@ -323,23 +325,7 @@ impl Walker {
         if value.ptr() == unsafe { pyo3::ffi::Py_NotImplemented() } {
             return Ok(Ok(None));
         }
-        if self.by_value.choices.require_stock {
-            self.refuse_library_form(obj, reducer.obj())?;
-        }
         Ok(Ok(Some(value)))
-    }
-
-    fn refuse_library_form(&self, obj: Obj, reducer: Obj) -> Result<(), Raised> {
-        let name = fast::intern(c"needs_library")?;
-        let needs = reducer.getattr_opt(name.obj())?;
-        if needs.is_some_and(|needs| fast::is_true(needs.obj())) {
-            let text = format!(
-                "cannot pickle '{}' object in the form that plain pickle loads (require_stock)",
-                crate::error::type_name(obj)
-            );
-            return Err(Raised::pickling(&text));
-        }
-        Ok(())
     }
 
     /// The way by name, or `None`: by value.
@@ -460,12 +446,6 @@ impl Walker {
         let verdict = rules.ask(module)?;
         self.by_value.note_verdict(module, verdict);
         Ok(verdict)
-    }
-
-    /// Puts a step before the next one of a script that is being played.
-    fn come_back(&mut self, script: usize, step: Step) {
-        let running = &mut self.by_value.scripts[script];
-        running.come_back(&mut self.by_value.steps, step);
     }
 }
 

@@ -92,9 +92,7 @@ impl Walker {
                 self.enc.global(named.module.as_bytes(), named.name.as_bytes());
             }
             _ => {
-                self.enc.str(named.module.as_bytes())?;
-                self.enc.str(named.name.as_bytes())?;
-                self.enc.op(Op::StackGlobal);
+                self.enc.stack_global(named.module.as_bytes(), named.name.as_bytes())?;
             }
         }
         self.by_value.dirty = true;

@@ -48,8 +48,8 @@ pub enum Step {
     Recheck(Own),
     /// What a cell holds; then SETITEM.
     Free(Own, Label),
-    /// A captured variable is written, which began there: an opcode follows.
-    Captured { from: usize, then: Op },
+    /// A captured variable is written, which began there: SETITEM follows.
+    Captured { from: usize },
     /// An instance of the class just written: see `walk/instance.rs`.
     Instance { obj: Own, plan: u32 },
 }
@@ -225,7 +225,7 @@ impl Walker {
                 let held = self.pin(value);
                 self.save_captured(at, held)?;
             }
-            Step::Captured { from, then } => self.check_captured(from, then)?,
+            Step::Captured { from } => self.check_captured(from)?,
             Step::Instance { obj, plan } => {
                 // Its parts are the object's own, not its class's.
                 self.by_value.scripts[at].label = Label::None;
@@ -234,6 +234,14 @@ impl Walker {
             }
         }
         Ok(())
+    }
+
+    /// Puts a step before the next one of a script that is being played: in the
+    /// place of the one that is taken.
+    pub(super) fn come_back(&mut self, script: usize, step: Step) {
+        let running = &mut self.by_value.scripts[script];
+        running.next -= 1;
+        self.by_value.steps[running.next] = Some(step);
     }
 
     fn save_key(&mut self, key: Obj) -> Result<(), Stop> {
@@ -266,12 +274,4 @@ pub struct Running {
     /// Of the step last begun.
     pub label: Label,
     _subject: Own,
-}
-
-impl Running {
-    /// Inserts a step to be played next. The step before must have been taken.
-    pub fn come_back(&mut self, steps: &mut [Option<Step>], step: Step) {
-        self.next -= 1;
-        steps[self.next] = Some(step);
-    }
 }

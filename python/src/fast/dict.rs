@@ -3,7 +3,7 @@
 //!
 //! Positions are those of `PyDict_Next`, so both can take turns.
 
-use super::Obj;
+use super::{Obj, Own};
 #[cfg(all(Py_3_11, not(Py_3_14)))]
 use core::ffi::c_void;
 use pyo3::ffi;
@@ -126,4 +126,15 @@ pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
         }
         Some((Obj::new(key), Obj::new(value)))
     }
+}
+
+/// The entries as they are now, each with references of its own: for loops in
+/// which code may run. Needs a dict.
+pub fn items(dict: Obj) -> Vec<(Own, Own)> {
+    let mut found = Vec::new();
+    let mut position = 0;
+    while let Some((key, value)) = next(dict, &mut position) {
+        found.push((key.own(), value.own()));
+    }
+    found
 }

@@ -22,33 +22,33 @@ pub struct Resolved {
 }
 
 impl Walker {
-    /// A class: the types of three singletons by a call, others by name.
+    /// A class: the types of three singletons by a call, others by name, or by
+    /// value.
     pub(super) fn save_class(&mut self, obj: Obj) -> Flow {
+        let made_in_python = self.by_value.on() && crate::byvalue::is_python_class(obj);
+        let met = if made_in_python { self.write_if_made(obj)? } else { self.write_if_met(obj)? };
+        if met {
+            return WRITTEN;
+        }
+        if made_in_python {
+            return self.save_python_class(obj);
+        }
         // SAFETY: reads the addresses of singletons.
         let singletons = unsafe { [ffi::Py_None(), ffi::Py_Ellipsis(), ffi::Py_NotImplemented()] };
         for singleton in singletons {
             // SAFETY: singletons are alive.
             let singleton = unsafe { Obj::new(singleton) };
             if singleton.ty_obj() == obj {
-                if self.global_met(obj)? {
-                    return WRITTEN;
-                }
                 let args = fast::new_tuple(&[singleton])?;
                 let value = fast::new_tuple(&[obj.ty_obj(), args.obj()])?;
                 self.begin_reduce(value, Some(obj))?;
                 return PUSHED;
             }
         }
-        if self.by_value.on && crate::byvalue::is_python_class(obj) {
-            if self.write_if_made(obj)? {
-                return WRITTEN;
-            }
-            return self.save_python_class(obj);
+        if let Some(resolved) = self.resolve_pure(obj, None)? {
+            return self.write_global(obj, resolved);
         }
-        if self.by_value.on && self.resolve_pure(obj, None)?.is_none() {
-            if self.global_met(obj)? {
-                return WRITTEN;
-            }
+        if self.by_value.on() {
             if let Some(alias) = crate::byvalue::types_alias(obj) {
                 return self.write_global(obj, alias);
             }
@@ -56,26 +56,14 @@ impl Walker {
                 return Ok(pushed);
             }
         }
-        self.save_global_once(obj, None)
-    }
-
-    fn global_met(&mut self, obj: Obj) -> Result<bool, Stop> {
-        if self.options.fast {
-            return Ok(false);
-        }
-        match self.memo.find(obj.addr()) {
-            Found::No(_) => Ok(false),
-            Found::Yes(entry) => {
-                let index = entry.as_index().ok_or(Stop::Restart)?;
-                self.enc.get(index);
-                Ok(true)
-            }
-        }
+        self.leave_pure()?;
+        let resolved = self.resolve(obj, None)?;
+        self.write_global(obj, resolved)
     }
 
     /// By name, or a GET.
     pub fn save_global_once(&mut self, obj: Obj, name: Option<Obj>) -> Flow {
-        if self.global_met(obj)? {
+        if self.write_if_met(obj)? {
             return WRITTEN;
         }
         self.save_global(obj, name)
@@ -212,6 +200,7 @@ impl Walker {
 
     pub fn write_global(&mut self, obj: Obj, resolved: Resolved) -> Flow {
         let Resolved { module, qualname, parent } = resolved;
+        self.name_module(module.obj(), obj)?;
         if self.options.proto >= 2
             && let Some(code) = extension_code(module.obj(), qualname.obj())?
         {
@@ -267,6 +256,17 @@ impl Walker {
         WRITTEN
     }
 
+    /// To be called before anything is written for which the receiver imports a
+    /// module: refuses this package if the receiver may not have it.
+    pub fn name_module(&self, module: Obj, obj: Obj) -> Result<(), Raised> {
+        if !self.options.choices.require_stock || !is_of_library(module) {
+            return Ok(());
+        }
+        let text =
+            format!("Can't pickle {}: to load it takes ferropickle (require_stock)", repr(obj));
+        Err(Raised::pickling(&text))
+    }
+
     /// GLOBAL, under the name that the protocol's readers know.
     fn write_toplevel(&mut self, mut module: Own, mut name: Own) -> Result<(), Stop> {
         if self.options.fix_imports && self.options.proto < 3 {
@@ -305,6 +305,14 @@ impl Walker {
         self.pin(name.clone());
         Ok(())
     }
+}
+
+/// Whether a module is this package or one of its own.
+fn is_of_library(module: Obj) -> bool {
+    let mut scratch = Vec::new();
+    fast::is_str(module.ty())
+        && fast::text::utf8(module, &mut scratch).split(|byte| *byte == b'.').next()
+            == Some(b"ferropickle")
 }
 
 /// The parts of a qualified name, as UTF-8 with surrogates passed.

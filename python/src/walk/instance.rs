@@ -34,7 +34,7 @@ impl Walker {
             return false;
         }
         let by_name = super::global::leads_to(class, module, qualname);
-        let ok = if self.by_value.on {
+        let ok = if self.by_value.on() {
             let by_value = self.is_class_by_value(class);
             self.types.plans[number as usize].by_value = by_value;
             let is_instance = self.types.plans[number as usize].kind == Kind::Instance;

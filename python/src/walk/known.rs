@@ -16,7 +16,7 @@ impl Walker {
     pub(super) fn save_known(&mut self, obj: Obj, number: u32, kind: Kind) -> Flow {
         match kind {
             Kind::Instance => return self.save_instance(obj, number),
-            Kind::Marker if self.by_value.on => return self.save_marker(obj, number),
+            Kind::Marker if self.by_value.on() => return self.save_marker(obj, number),
             Kind::Marker => return self.save_instance(obj, number),
             Kind::CReduce => return self.save_c_reduced(obj),
             Kind::NamedTuple => return self.save_named_tuple(obj, number),

@@ -58,7 +58,7 @@ impl Walker {
         if fast::is_function(ty) {
             return self.save_function(obj);
         }
-        if self.by_value.on
+        if self.by_value.on()
             && let Some(flow) = self.save_part(obj)
         {
             return flow;
@@ -124,7 +124,7 @@ impl Walker {
             if obj.is_class() {
                 return self.save_class(obj);
             }
-            if self.by_value.on {
+            if self.by_value.on() {
                 if let Some(flow) = self.save_part(obj) {
                     return flow;
                 }

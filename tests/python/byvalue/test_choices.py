@@ -1,5 +1,6 @@
 """What a policy says of things by value: which modules, whose globals, which files, what else."""
 
+import functools
 import json
 import pickle
 import pickletools
@@ -11,23 +12,9 @@ import warnings
 import pytest
 
 import ferropickle as fp
+import ferropickle.compat.dill
 from helpers.crossing import raised
 from helpers.subprocs import run_python
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A package of the user's, with a submodule; gone again afterwards."""
-    package = tmp_path / "fp_project"
-    package.mkdir()
-    (package / "__init__.py").write_text("def top(): return 'top'\nclass Klass: value = 1\n")
-    (package / "inner.py").write_text("def deep(): return 'deep'\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    import fp_project.inner  # the fixture has just made it
-
-    yield fp_project
-    for name in [name for name in sys.modules if name.startswith("fp_project")]:
-        del sys.modules[name]
 
 
 def texts(data):
@@ -283,6 +270,41 @@ def test_reducers_of_a_policy_go_first(monkeypatch):
     assert fp.loads(fp.dumps([Reduced()])) == ["copyreg"]
     with pytest.raises(TypeError, match="reducers"):
         fp.Policy(reducers=5)
+
+
+def uses_the_library():
+    return fp.loads
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [fp.Policy(), fp.Policy, fp.dumps, fp.compat.dill.dumps, functools.partial(fp.loads)],
+    ids=repr,
+)
+@pytest.mark.parametrize("face", ["ferropickle", "pickle"])
+def test_require_stock_refuses_names_of_the_library(obj, face):
+    policy = fp.Policy(require_stock=True, face=face)
+    error = raised(fp.dumps, {"a": [obj]}, policy=policy)
+    assert isinstance(error, pickle.PicklingError)
+    assert "takes ferropickle (require_stock)" in str(error)
+    where = error.__notes__[0] if face == "pickle" else str(error)
+    assert "obj['a'][0]" in where
+
+
+def test_require_stock_refuses_functions_that_use_the_library():
+    policy = fp.Policy(require_stock=True, by_value=__name__)
+    error = raised(fp.dumps, (fp,), policy=policy)
+    assert str(error).startswith("obj[0]: Can't pickle <module 'ferropickle'")
+    error = raised(fp.dumps, uses_the_library, policy=policy)
+    assert str(error).startswith("obj.__globals__['fp']: Can't pickle <module 'ferropickle'")
+    fp.dumps(uses_the_library, policy=fp.Policy(by_value=__name__))
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_require_stock_takes_what_needs_no_library(protocol):
+    obj = [int, len, types, lambda x: x + 1, pickle.PickleBuffer, {"ferropickle": fp.__version__}]
+    data = fp.dumps(obj, protocol, policy=fp.Policy(require_stock=True))
+    assert pickle.loads(data)[3](1) == 2
 
 
 def test_a_policy_with_rules_is_a_value(project):

@@ -87,6 +87,29 @@ print([arg for arg in args if isinstance(arg, str) and arg.startswith("A:")])
     assert run_python(code) == run_python(code) != ""
 
 
+def test_code_that_changes_the_class_while_it_is_looked_at():
+    """Under the allocator that shows what is used after it is gone."""
+    code = """
+import ferropickle as fp, pickle
+class Meta(type):
+    def __getattribute__(cls, name):
+        if name == "__module__" and classes:
+            one = classes.pop()
+            for number in range(30):
+                delattr(one, f"odd{number}")
+        return super().__getattribute__(name)
+class Odd(metaclass=Meta):
+    pass
+class Klass:
+    pass
+for number in range(30):
+    setattr(Klass, f"odd{number}", Odd())
+classes = [Klass]
+assert not any(name.startswith("odd") for name in vars(pickle.loads(fp.dumps(Klass))))
+"""
+    run_python(code, flags=("-X", "dev"))
+
+
 def test_a_class_that_was_received_goes_back_as_the_senders(tmp_path):
     """Also from a receiver that loads with plain pickle."""
     cls = make()

@@ -1,8 +1,10 @@
 """Pickler objects and what goes by value: hooks, `fast`, several dumps, files."""
 
 import io
+import json
 import pickle
 import threading
+import xml.dom
 
 import pytest
 
@@ -84,6 +86,38 @@ def test_persistent_id_sees_what_is_captured():
 
     _, helper, _ = make()
     assert Unpickler(io.BytesIO(dumped(helper, Pickler))).load()() == 2
+
+
+def names_module():
+    return io.StringIO(json.dumps(xml.dom.Node.ELEMENT_NODE)).read()
+
+
+@pytest.mark.parametrize("protocol", [1, 3, 5])
+@pytest.mark.parametrize(
+    "choices", [{}, {"main": "ref", "by_value": __name__}, {"sources": "auto"}], ids=repr
+)
+@pytest.mark.parametrize(
+    "obj",
+    [names_module, io, lambda: xml.dom, make()[0]],
+    ids=["function", "module", "lambda", "class"],
+)
+def test_names_by_persistent_ids(obj, choices, protocol):
+    """Whatever str a stream needs may be a persistent id."""
+
+    class Pickler(fp.Pickler):
+        def persistent_id(self, obj):
+            return list(obj.encode()) if type(obj) is str else None
+
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, pid):
+            return bytes(pid).decode()
+
+    file = io.BytesIO()
+    Pickler(file, protocol, policy=fp.Policy(**choices)).dump(obj)
+    back = Unpickler(io.BytesIO(file.getvalue())).load()
+    assert back.__name__ == obj.__name__
+    if back is not io and not isinstance(back, type):
+        assert back() == obj()
 
 
 def test_reducer_override_goes_before_by_value():

@@ -101,7 +101,7 @@ def test_iterators_share_their_source():
 
 def test_a_batched_iterator_keeps_strict():
     if sys.version_info < (3, 13):
-        pytest.skip("batched is strict from 3.13 on")
+        pytest.skip("itertools.batched takes strict from CPython 3.13 on")
     got = copy(itertools.batched("abc", 2, strict=True))
     assert next(got) == ("a", "b")
     with pytest.raises(ValueError, match="incomplete"):

@@ -21,21 +21,6 @@ class Point:
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    """An importable package with a submodule, each with a function."""
-    folder = tmp_path / "peers_pkg"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("def top():\n    return 'top'\n")
-    (folder / "sub.py").write_text("def low():\n    return 'low'\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    import peers_pkg.sub
-
-    yield peers_pkg
-    for name in ("peers_pkg", "peers_pkg.sub"):
-        monkeypatch.delitem(sys.modules, name)
-
-
-@pytest.fixture
 def clean_dispatch():
     yield cloudpickle.Pickler.dispatch_table
     cloudpickle.Pickler.dispatch_table.maps[0].clear()
@@ -178,13 +163,13 @@ class TestLoading:
 
 
 class TestRegistry:
-    def test_a_module_and_its_submodules(self, package):
-        low, top = package.sub.low, package.top
+    def test_a_module_and_its_submodules(self, project):
+        low, top = project.inner.deep, project.top
         before = cloudpickle.dumps([top, low])
         assert pickle.loads(before) == [top, low]
-        cloudpickle.register_pickle_by_value(package)
+        cloudpickle.register_pickle_by_value(project)
         try:
-            assert cloudpickle.list_registry_pickle_by_value() == {"peers_pkg"}
+            assert cloudpickle.list_registry_pickle_by_value() == {"fp_project"}
             for loaded, own in zip(pickle.loads(cloudpickle.dumps([top, low])), [top, low]):
                 assert loaded is not own
                 assert loaded() == own()
@@ -192,19 +177,19 @@ class TestRegistry:
             cloudpickle.Pickler(file).dump(top)
             assert pickle.loads(file.getvalue()) is not top
         finally:
-            cloudpickle.unregister_pickle_by_value(package)
+            cloudpickle.unregister_pickle_by_value(project)
         assert cloudpickle.list_registry_pickle_by_value() == set()
         assert cloudpickle.dumps([top, low]) == before
 
-    def test_what_is_refused(self, package):
+    def test_what_is_refused(self, project):
         for function in (
             cloudpickle.register_pickle_by_value,
             cloudpickle.unregister_pickle_by_value,
         ):
             with pytest.raises(ValueError, match="should be a module"):
-                function("peers_pkg")
+                function("fp_project")
         with pytest.raises(ValueError, match="not registered"):
-            cloudpickle.unregister_pickle_by_value(package)
+            cloudpickle.unregister_pickle_by_value(project)
         with pytest.raises(ValueError, match="was not imported correctly"):
             cloudpickle.register_pickle_by_value(types.ModuleType("peers_dynamic"))
 

@@ -86,7 +86,8 @@ def copy(obj: Any, *args: Any, **kwds: Any) -> Any:
     return loads(dumps(obj, *args, **kwds), ignore=ignore)
 
 
-# What means "cannot be pickled" where exceptions of other kinds are passed on.
+# What means "cannot be pickled". As with dill, an exception of any other kind is a fault of the
+# object's own code, to be seen, and passes on unless the caller asks for `safe`.
 _REFUSALS = (TypeError, AssertionError, NotImplementedError, PicklingError, UnpicklingError)
 
 
