@@ -45,10 +45,12 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/walk/global.rs", "names looked up in modules without running code"),
     ("python/src/walk/instance.rs", "the type of a plain instance, as an object"),
     (
-        "python/src/walk/mod.rs",
+        "python/src/walk/memo.rs",
         "addresses in the memo turned into references when the pure state ends",
     ),
+    ("python/src/walk/persistent.rs", "the text of a persistent id"),
     ("python/src/walk/reduce.rs", "reduce values checked and called"),
+    ("python/src/walk/replay.rs", "iterators of reduce values turned into lists"),
     ("python/src/walk/scalar.rs", "ints and floats as text, for protocol 0"),
     ("python/src/walk/sequence.rs", "items of sets, as a list"),
     ("python/src/walk/text.rs", "data of bytes and bytearrays"),
@@ -83,7 +85,10 @@ const WITHOUT_A_TWIN: &[(&str, &str)] = &[
         "python/src/walk/frame.rs",
         "the walker's own stack; the builder's is the decoder's, in core/src/decode",
     ),
+    ("python/src/walk/memo.rs", "the memo of a load is the decoder's, in core/src/decode"),
     ("python/src/walk/notes.rs", "the standard library makes no notes when it loads"),
+    ("python/src/walk/persistent.rs", "on load a persistent id is one call, in build/mod.rs"),
+    ("python/src/walk/replay.rs", "a load never begins again"),
 ];
 
 /// Rooms with Rust in them.

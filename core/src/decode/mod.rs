@@ -12,6 +12,7 @@ mod build;
 mod numbers;
 mod reader;
 mod slots;
+mod stack;
 mod verify;
 
 pub use build::{Build, TextContext};
@@ -87,18 +88,6 @@ impl<T> Decoder<T> {
         self.proto
     }
 
-    /// Empties stack and marks; the memo stays.
-    pub fn reset(&mut self) {
-        self.stack.clear();
-        self.marks.clear();
-        self.fence = 0;
-    }
-
-    /// Capacity of the stack, for callers that keep decoders.
-    pub fn stack_capacity(&self) -> usize {
-        self.stack.capacity()
-    }
-
     /// Reads one stream up to STOP and returns its object.
     pub fn decode<R, B>(
         &mut self,
@@ -117,89 +106,6 @@ impl<T> Decoder<T> {
             Ok(object) => Ok(object),
             Err(cause) => Err(DecodeError { at, op, cause }),
         }
-    }
-
-    #[inline(always)]
-    fn push<E>(&mut self, object: T) -> Step<(), E> {
-        if self.stack.len() == self.stack.capacity() {
-            self.grow_stack()?;
-        }
-        self.stack.push(object);
-        Ok(())
-    }
-
-    /// Makes room for one more object at least, or tells that memory is out.
-    #[cold]
-    #[inline(never)]
-    fn grow_stack(&mut self) -> Result<(), Error> {
-        self.stack.try_reserve(1).map_err(|_| Error::OutOfMemory)
-    }
-
-    #[inline(always)]
-    fn pop<E>(&mut self) -> Step<T, E> {
-        if self.stack.len() <= self.fence {
-            return Err(self.underflow().into());
-        }
-        self.stack.pop().ok_or(Cause::Format(Error::StackUnderflow))
-    }
-
-    /// Checks that `n` objects stand above the mark; returns where they begin.
-    #[inline(always)]
-    fn need<E>(&mut self, n: usize) -> Step<usize, E> {
-        if self.stack.len() < self.fence + n {
-            return Err(self.underflow().into());
-        }
-        Ok(self.stack.len() - n)
-    }
-
-    #[cold]
-    fn underflow(&self) -> Error {
-        if self.marks.is_empty() { Error::StackUnderflow } else { Error::UnexpectedMark }
-    }
-
-    #[inline(always)]
-    fn pop_mark<E>(&mut self) -> Step<usize, E> {
-        let mark = self.marks.pop().ok_or(Cause::Format(Error::NoMark))?;
-        self.fence = self.marks.last().copied().unwrap_or(0);
-        Ok(mark)
-    }
-
-    /// Takes the mark off; an object must stand below it.
-    #[inline(always)]
-    fn pop_mark_above<E>(&mut self) -> Step<usize, E> {
-        let mark = self.pop_mark()?;
-        if mark <= self.fence {
-            return Err(self.underflow().into());
-        }
-        Ok(mark)
-    }
-
-    #[inline(always)]
-    fn top<E>(&self) -> Step<&T, E> {
-        if self.stack.len() <= self.fence {
-            return Err(self.underflow().into());
-        }
-        self.stack.last().ok_or(Cause::Format(Error::StackUnderflow))
-    }
-
-    #[inline(always)]
-    fn memo_get<E>(
-        &mut self,
-        index: u64,
-        build: &mut impl Build<Obj = T, Error = E>,
-    ) -> Step<(), E> {
-        let found = self.memo.get(index).ok_or(Cause::Format(Error::MemoMissing(index)))?;
-        let object = build.share(found);
-        self.push(object)
-    }
-
-    fn memo_put<E>(
-        &mut self,
-        index: u64,
-        build: &mut impl Build<Obj = T, Error = E>,
-    ) -> Step<(), E> {
-        let object = build.share(self.top()?);
-        Ok(self.memo.put(index, object)?)
     }
 
     fn run<R, B>(
@@ -604,14 +510,6 @@ impl<T> Decoder<T> {
         }
         let object = build.bytes(data)?;
         self.push(object)
-    }
-
-    #[inline(always)]
-    fn even<E>(&self, from: usize) -> Step<(), E> {
-        if !(self.stack.len() - from).is_multiple_of(2) {
-            return Err(Error::OddItems.into());
-        }
-        Ok(())
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@
 //! functions by name, the dispatch table, `__reduce_ex__`, `__reduce__`.
 
 use super::frame::{Frame, Phase, Shape};
+use super::replay::{Asked, thaw_iterators};
 use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
 use crate::classify::Kind;
 use crate::error::Raised;
@@ -11,18 +12,8 @@ use crate::fast::{self, Obj, Own};
 use crate::hooks::Table;
 use crate::types;
 use crate::wording;
-use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
 use pyo3::ffi;
-
-/// What was asked of an object, for results that a restart uses again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Asked {
-    /// `reducer_override`; no result means NotImplemented.
-    Override,
-    /// The dispatch table or `__reduce_ex__`.
-    Reduce,
-}
 
 impl Walker {
     /// Everything that the walker's first questions did not settle.
@@ -72,27 +63,6 @@ impl Walker {
             return self.save_foreign(obj);
         }
         self.save_known(obj, number, kind)
-    }
-
-    /// As [`Walker::write_if_met`] in `fast` mode too: functions and classes are
-    /// in the memo there as well, as they refer to themselves.
-    pub fn write_if_made(&mut self, obj: Obj) -> Result<bool, Stop> {
-        match self.memo.find(obj.addr()) {
-            Found::No(_) => Ok(false),
-            Found::Yes(entry) => {
-                let index = entry.as_index().ok_or(Stop::Restart)?;
-                self.enc.get(index);
-                Ok(true)
-            }
-        }
-    }
-
-    /// A GET if the object has an entry.
-    pub fn write_if_met(&mut self, obj: Obj) -> Result<bool, Stop> {
-        if self.options.fast {
-            return Ok(false);
-        }
-        self.write_if_made(obj)
     }
 
     /// By the general protocol.
@@ -150,25 +120,6 @@ impl Walker {
         }
         self.begin_reduce(value, Some(obj))?;
         PUSHED
-    }
-
-    fn replayed(&mut self, obj: Obj, asked: Asked) -> Option<Option<Own>> {
-        if self.replay.results.is_empty() || self.replay.recording {
-            return None;
-        }
-        self.replay.results.remove(&(obj.addr(), asked))
-    }
-
-    /// Keeps a result while a restart is possible. Iterators in it are turned
-    /// into lists, as they can be gone through once only.
-    fn record(&mut self, obj: Obj, asked: Asked, value: Own) -> Result<Own, Raised> {
-        if !self.replay.recording {
-            return Ok(value);
-        }
-        let value = freeze_iterators(value)?;
-        self.keep(obj);
-        self.replay.results.insert((obj.addr(), asked), Some(value.clone()));
-        thaw_iterators(value)
     }
 
     fn ask_override(&mut self, obj: Obj) -> Result<Option<Own>, Stop> {
@@ -547,71 +498,6 @@ impl Walker {
         self.pop();
         Ok(())
     }
-
-    /// Tells the observer of an object that comes next: what it is, how many
-    /// objects are being written around it, and how many bytes there are so far.
-    /// At the end it is told of the root once more, at depth -1.
-    pub(super) fn observe(&self, obj: Obj, depth: usize) -> Result<(), Raised> {
-        let Some(observer) = self.hooks.observer.clone() else { return Ok(()) };
-        let depth = fast::long::from_i64(i64::try_from(depth).unwrap_or(-1))?;
-        let written = self.sink.written() + self.enc.out().len();
-        let written = fast::long::from_i64(i64::try_from(written).unwrap_or(i64::MAX))?;
-        observer.call(&[obj, depth.obj(), written.obj()]).map(drop)
-    }
-
-    /// Asks for a persistent id; `None` if the object has none, else whether a
-    /// frame was pushed.
-    #[cold]
-    pub(super) fn save_persistent(&mut self, obj: Obj) -> Result<Option<bool>, Stop> {
-        let keep = obj.own();
-        self.observe(obj, self.frames.len())?;
-        let Some(hook) = self.hooks.persistent_id.clone() else {
-            let pushed = self.save_plain(obj)?;
-            drop(keep);
-            return Ok(Some(pushed));
-        };
-        let id = hook.call(&[keep.obj()])?;
-        if id.is_none() {
-            // Alive until it is written: what follows takes references.
-            let pushed = self.save_plain(obj)?;
-            drop(keep);
-            return Ok(Some(pushed));
-        }
-        let depth = self.frames.len();
-        self.write_persistent(id)?;
-        Ok(Some(self.frames.len() > depth))
-    }
-
-    /// As [`Walker::write_persistent`], to its end.
-    pub(crate) fn write_persistent_whole(&mut self, id: Own) -> Result<(), Stop> {
-        let depth = self.frames.len();
-        self.write_persistent(id)?;
-        self.run(depth)
-    }
-
-    /// Writes a persistent id, or pushes a frame that will.
-    fn write_persistent(&mut self, id: Own) -> Result<(), Stop> {
-        if self.enc.binary() {
-            let frame = Frame::Then {
-                keep: id.obj(),
-                ops: [Some(Op::Binpersid), None, None],
-                memoize: None,
-                label: "<persistent id>",
-            };
-            self.push(frame)?;
-            self.save_plain(id.obj())?;
-            return Ok(());
-        }
-        // SAFETY: alive; a new reference or null with an error set.
-        let text = unsafe { Own::from_new(ffi::PyObject_Str(id.ptr()))? };
-        let bytes = fast::text::utf8(text.obj(), &mut self.text);
-        if !bytes.is_ascii() {
-            let text = "persistent IDs in protocol 0 must be ASCII strings";
-            return Err(Raised::pickling(text).into());
-        }
-        self.enc.line(Op::Persid, bytes);
-        Ok(())
-    }
 }
 
 /// Whether `copyreg` leaves the class to its name: it has no reducer for the
@@ -665,41 +551,4 @@ pub fn lookup_mapping(mapping: Own, key: Obj) -> Result<Option<Own>, Raised> {
             }
         }
     }
-}
-
-/// Replaces the iterators of a reduce value by what `convert` makes of them.
-fn convert_iterators(
-    value: Own,
-    convert: impl Fn(Obj) -> Result<Own, Raised>,
-) -> Result<Own, Raised> {
-    // SAFETY: a live object.
-    if unsafe { ffi::PyTuple_Check(value.ptr()) } == 0 || fast::tuple_len(value.obj()) < 4 {
-        return Ok(value);
-    }
-    let mut parts = Vec::new();
-    for i in 0..fast::tuple_len(value.obj()) {
-        let part = fast::tuple_get(value.obj(), i);
-        let is_items = (i == 3 || i == 4) && !part.is_none();
-        parts.push(if is_items { convert(part)? } else { part.own() });
-    }
-    let parts: Vec<Obj> = parts.iter().map(Own::obj).collect();
-    fast::new_tuple(&parts)
-}
-
-fn freeze_iterators(value: Own) -> Result<Own, Raised> {
-    convert_iterators(value, |items| {
-        // SAFETY: live objects; a check, then a new reference or an error.
-        unsafe {
-            if ffi::PyIter_Check(items.ptr()) == 0 {
-                return Ok(items.own());
-            }
-            Own::from_new(ffi::PySequence_List(items.ptr()))
-        }
-    })
-}
-
-fn thaw_iterators(value: Own) -> Result<Own, Raised> {
-    convert_iterators(value, |items| {
-        if fast::is_list(items.ty()) { fast::iter(items) } else { Ok(items.own()) }
-    })
 }
