@@ -16,6 +16,8 @@
 //! | identity of objects while encoding | [`memo`] |
 //! | bounds on untrusted input | [`limits`] |
 //! | who owns a buffer and who frees it | [`buffer`] |
+//! | memory that processes share | `shm` (Unix) |
+//! | calls of the operating system | `sys` (Unix) |
 
 pub mod buffer;
 pub mod decode;
@@ -26,6 +28,10 @@ pub mod memo;
 pub mod opcode;
 #[allow(unsafe_code, reason = "raw output buffer behind a bounds-checked surface")]
 pub mod out;
+#[cfg(unix)]
+pub mod shm;
+#[cfg(unix)]
+pub mod sys;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

@@ -30,3 +30,6 @@ pub const LINE_MAX_BYTES: usize = 1 << 30;
 
 /// Highest protocol written and read.
 pub const HIGHEST_PROTOCOL: u8 = 5;
+
+/// How long a message in shared memory whose sender died may still be taken.
+pub const UNCLAIMED_MS: u64 = 10_000;

@@ -35,11 +35,13 @@ from ferropickle._policy import policy
 
 if TYPE_CHECKING:
     from ferropickle._carry import Carry, remote
+    from ferropickle._native import Arena
 
 # Imported when they are first asked for.
-_LATER = {"Carry": "_carry", "remote": "_carry"}
+_LATER = {"Arena": "_native", "Carry": "_carry", "remote": "_carry"}
 
 __all__ = [
+    "Arena",
     "Carry",
     "DEFAULT_PROTOCOL",
     "HIGHEST_PROTOCOL",

@@ -15,6 +15,8 @@
 )]
 
 mod api;
+#[cfg(unix)]
+mod arena;
 mod buffers;
 mod build;
 mod byvalue;
@@ -23,6 +25,8 @@ mod error;
 mod fast;
 mod gc;
 mod hooks;
+#[cfg(unix)]
+mod message;
 mod parcel;
 mod peers;
 mod pickler;
@@ -43,6 +47,9 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use super::api::{dump, dumps, load, loads};
+    #[cfg(unix)]
+    #[pymodule_export]
+    use super::arena::Arena;
     #[pymodule_export]
     use super::buffers::PyBuffer;
     #[pymodule_export]

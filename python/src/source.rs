@@ -412,6 +412,11 @@ impl View {
         View::new(obj)
     }
 
+    /// Whether the bytes must not be written to.
+    pub fn read_only(&self) -> bool {
+        self.raw.readonly != 0
+    }
+
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         if self.raw.len == 0 {

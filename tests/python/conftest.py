@@ -10,6 +10,7 @@ Where a test belongs:
 - ``facades/``      the faces of other picklers
 - ``peers/``        streams of cloudpickle and dill
 - ``hostile/``      streams that are cut short, corrupted or crafted
+- ``channel/``      arenas of shared memory, and channels between processes
 - ``parcel/``       a stream with its buffers, in memory and as bytes
 - ``runtime/``      collector, signals, leaks, threads, forks, policies, memory, import
 - ``examples/``     every program in ``examples/python`` runs

@@ -13,6 +13,12 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     // Memory of the core's own.
     ("core/src/buffer/owner.rs", "a region of memory and who frees it"),
     ("core/src/out.rs", "the output buffer of the encoder, without a check for each byte"),
+    ("core/src/shm/arena.rs", "slots as raw memory, filled and read by their holders alone"),
+    ("core/src/shm/layout.rs", "the head of a segment seen as a table of atomics"),
+    // Calls of the operating system.
+    ("core/src/sys/memfile.rs", "memfd_create, shm_open, ftruncate, fallocate"),
+    ("core/src/sys/memory.rs", "mmap and madvise"),
+    ("core/src/sys/process.rs", "getpid, kill, clock_gettime"),
     // Calls of the CUDA driver.
     ("gpu/src/enabled/probe.rs", "calls the driver's C functions before cudarc may be used"),
     // Raw layouts of CPython, each with the versions that it was read for.
@@ -65,6 +71,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/build/sequence.rs", "empty containers made, sets filled"),
     ("python/src/build/text.rs", "strings and bytes made at their size and filled in place"),
     // CPython's C API around them.
+    ("python/src/arena.rs", "a descriptor that a caller names"),
     ("python/src/buffers.rs", "memory of Python objects as buffers of the core, and back"),
     ("python/src/classify.rs", "fields of types"),
     ("python/src/error.rs", "the exception that is set, taken and put back"),

@@ -1,0 +1,518 @@
+//! The arena as one process has it.
+//!
+//! # Safety
+//!
+//! * The memory of a slot is written by its writer alone ([`Reservation`]) until it is published, and then belongs
+//!   to those who took it ([`Lease`]): the table of slots hands each range to one holder at a time, and a range is
+//!   free only when its last holder has let go.
+//! * A kept slot has several holders; none of them may write to it, and [`Lease::sole`] tells.
+//! * A lease keeps the mapping: addresses stay valid as long as any buffer over them.
+//! * In a forked child the leases of the parent hold the slots once more ([`super::fork`]).
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::error::ShmError;
+use super::fork;
+use super::layout::Shared;
+use super::people::Person;
+use super::segment::Segment;
+use super::slots::{Hold, SlotRef, file_offset};
+use crate::buffer::{Buffer, Owner};
+use crate::sys::{memfile, memory::Mapping, process};
+
+/// Memory is got ready in pieces of this size.
+const PIECE: usize = 256 << 10;
+/// How long a claim waits for others before it answers that there is no room.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Where there is no room, the dead are not counted again within this time.
+const RECLAIM_MS: u64 = 50;
+/// An arena is not smaller.
+const MIN_CAPACITY: u64 = 64 << 10;
+/// An arena is not larger unless its size is given.
+const MAX_DEFAULT: u64 = 64 << 30;
+
+/// An arena. Cloning shares it.
+#[derive(Clone)]
+pub struct Arena(Arc<Inner>);
+
+pub(super) struct Inner {
+    segment: Segment,
+    id: u64,
+    capacity: u64,
+    /// Process id and number: after a fork the number is the parent's.
+    person: AtomicU64,
+    /// A bit for each piece of the data that this process has mapped.
+    warm: Box<[AtomicU64]>,
+    trims: AtomicU64,
+    reclaimed_ms: AtomicU64,
+    /// Whether a fork is under way, so that each new lease is held for the child too.
+    forking: AtomicBool,
+    leases: Mutex<Leases>,
+}
+
+/// The leases of this process, by key.
+#[derive(Default)]
+struct Leases {
+    entries: Vec<Option<Entry>>,
+    free: Vec<usize>,
+}
+
+/// What a lease has to give back.
+struct Entry {
+    slot: SlotRef,
+    person: Person,
+    /// `None` in a forked child for which nothing could be held.
+    hold: Option<Hold>,
+    /// The process that holds.
+    pid: u32,
+    /// Made before a fork, for the child to take over.
+    for_child: Option<u32>,
+}
+
+impl Arena {
+    /// A new arena. `capacity` bounds the bytes in it; `None` leaves the bound to the memory that is
+    /// there. With a name it can be opened by name until its last process ends.
+    pub fn create(capacity: Option<u64>, name: Option<&str>) -> Result<Arena, ShmError> {
+        let capacity = match capacity {
+            Some(bytes) => bytes.max(MIN_CAPACITY),
+            None => default_capacity(name.is_some()),
+        };
+        let grain = super::slots::GRAIN;
+        let capacity = capacity.checked_next_multiple_of(grain).ok_or(ShmError::NotAnArena)?;
+        let segment = match name {
+            None => Segment::anonymous(capacity)?,
+            Some(name) => Segment::named(name, capacity)?,
+        };
+        let arena = Arena::join(segment)?;
+        arena.0.head().open();
+        Ok(arena)
+    }
+
+    /// The arena of a descriptor that another process sent.
+    pub fn attach(file: OwnedFd) -> Result<Arena, ShmError> {
+        Arena::join(Segment::attach(file, None)?)
+    }
+
+    /// The arena of a name.
+    pub fn open(name: &str) -> Result<Arena, ShmError> {
+        Arena::join(Segment::open(name)?)
+    }
+
+    fn join(segment: Segment) -> Result<Arena, ShmError> {
+        let head = segment.head()?;
+        let (id, capacity) = (head.id.load(Ordering::SeqCst), head.capacity.load(Ordering::SeqCst));
+        let pieces = segment.map.len().div_ceil(PIECE);
+        let inner = Arc::new(Inner {
+            segment,
+            id,
+            capacity,
+            person: AtomicU64::new(0),
+            warm: (0..pieces.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            trims: AtomicU64::new(0),
+            reclaimed_ms: AtomicU64::new(0),
+            forking: AtomicBool::new(false),
+            leases: Mutex::default(),
+        });
+        inner.person()?;
+        fork::register(&inner);
+        Ok(Arena(inner))
+    }
+
+    #[cfg(test)]
+    pub(super) fn head(&self) -> &Shared {
+        self.0.head()
+    }
+
+    /// Tells arenas apart.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// The bound on bytes in it.
+    pub fn capacity(&self) -> u64 {
+        self.0.capacity
+    }
+
+    /// Its descriptor, to be sent to those who shall attach to it.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.segment.fd()
+    }
+
+    /// Bytes that are written, on their way or held.
+    pub fn used(&self) -> u64 {
+        self.0.head().used()
+    }
+
+    /// Slots that are written, on their way or held.
+    pub fn busy(&self) -> usize {
+        self.0.head().busy()
+    }
+
+    /// Memory for a message of `len` bytes; `None` if there is no room for it now.
+    pub fn reserve(&self, len: u64) -> Result<Option<Reservation>, ShmError> {
+        let inner = &self.0;
+        let (head, person) = (inner.head(), inner.person()?);
+        let claimed = {
+            let Some(_guard) = head.lock.acquire(PATIENCE) else { return Ok(None) };
+            head.claim(person, len).or_else(|| {
+                let now = process::milliseconds();
+                let last = inner.reclaimed_ms.load(Ordering::Relaxed);
+                if now.saturating_sub(last) < RECLAIM_MS && last != 0 {
+                    return None;
+                }
+                inner.reclaimed_ms.store(now, Ordering::Relaxed);
+                let freed = head.reclaim(now);
+                if freed > 0 { head.claim(person, len) } else { None }
+            })
+        };
+        let Some((slot, offset)) = claimed else { return Ok(None) };
+        let start = file_offset(offset) as usize;
+        let reservation = Reservation {
+            inner: inner.clone(),
+            slot,
+            person,
+            start,
+            len: len as usize,
+            published: false,
+        };
+        if inner.warm_up(start, len as usize) { Ok(Some(reservation)) } else { Ok(None) }
+    }
+
+    /// Takes what was published: once if it was sent, any number of times while it is kept.
+    pub fn take(&self, slot: SlotRef) -> Result<Lease, ShmError> {
+        let inner = &self.0;
+        let (head, person) = (inner.head(), inner.person()?);
+        let hold = head.take(slot, person).ok_or(ShmError::Lost)?;
+        let Some((offset, len)) = head.extent(slot) else {
+            head.release(slot, person, hold);
+            return Err(ShmError::Damaged("a slot outside its arena"));
+        };
+        let (start, len) = (file_offset(offset) as usize, len as usize);
+        let mut leases = inner.leases();
+        let forking = inner.forking.load(Ordering::Relaxed);
+        let for_child = if forking { head.share(slot, person) } else { None };
+        let key =
+            leases.add(Entry { slot, person, hold: Some(hold), pid: process::pid(), for_child });
+        drop(leases);
+        inner.warm_up_for_reading(start, len);
+        Ok(Lease { inner: inner.clone(), key, start, len, sole: hold == Hold::Owner })
+    }
+
+    /// Takes a message back that nobody has taken, or ends the keeping of one; false if it is not there.
+    pub fn withdraw(&self, slot: SlotRef) -> bool {
+        self.0.head().withdraw(slot)
+    }
+
+    /// Frees what dead processes own. Says how many slots that were.
+    pub fn reclaim(&self) -> usize {
+        let head = self.0.head();
+        let Some(_guard) = head.lock.acquire(PATIENCE) else { return 0 };
+        head.reclaim(process::milliseconds())
+    }
+
+    /// Gives the memory of what is free back to the system; it is got again when it is needed.
+    pub fn trim(&self) -> Result<(), ShmError> {
+        let head = self.0.head();
+        let Some(_guard) = head.lock.acquire(PATIENCE) else { return Ok(()) };
+        head.trims.fetch_add(1, Ordering::SeqCst);
+        for (offset, len) in head.gaps() {
+            memfile::punch(self.fd(), file_offset(offset), len)?;
+        }
+        Ok(())
+    }
+}
+
+fn default_capacity(named: bool) -> u64 {
+    let free = match named {
+        true => memfile::free_in_segments(),
+        false => process::available_memory(),
+    };
+    free.map_or(256 << 20, |bytes| bytes / 2).clamp(MIN_CAPACITY, MAX_DEFAULT)
+}
+
+impl Inner {
+    fn head(&self) -> &Shared {
+        match self.segment.head() {
+            Ok(head) => head,
+            Err(_) => unreachable!("a segment was long enough when it was mapped"),
+        }
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This process's number among those who take part.
+    fn person(&self) -> Result<Person, ShmError> {
+        let pid = u64::from(process::pid());
+        let known = self.person.load(Ordering::Relaxed);
+        if known >> 32 == pid {
+            return Ok(known as Person);
+        }
+        let head = self.head();
+        let entered = head.enter().or_else(|| {
+            let _guard = head.lock.acquire(PATIENCE)?;
+            head.reclaim(process::milliseconds());
+            head.enter()
+        });
+        let person = entered.ok_or(ShmError::Crowded)?;
+        let word = pid << 32 | u64::from(person);
+        match self.person.compare_exchange(known, word, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => {
+                // Page tables of shared memory do not come along in a fork.
+                self.warm.iter().for_each(|bits| bits.store(0, Ordering::Relaxed));
+                Ok(person)
+            }
+            Err(first) => {
+                head.leave(person);
+                Ok(first as Person)
+            }
+        }
+    }
+
+    /// Gets memory ready to be written; false if it cannot be had.
+    fn warm_up(&self, start: usize, len: usize) -> bool {
+        let trims = self.head().trims.load(Ordering::SeqCst);
+        if self.trims.swap(trims, Ordering::Relaxed) != trims {
+            self.warm.iter().for_each(|bits| bits.store(0, Ordering::Relaxed));
+        }
+        self.cold(start, len, |from, len| {
+            let done = self.segment.map.populate(from, len);
+            done.or_else(|error| match error.kind() {
+                std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported => {
+                    memfile::allocate(self.segment.fd(), from as u64, len as u64)
+                }
+                _ => Err(error),
+            })
+            .is_ok()
+        })
+    }
+
+    /// Gets memory ready to be read. What is not, comes by page faults.
+    fn warm_up_for_reading(&self, start: usize, len: usize) {
+        self.cold(start, len, |from, len| self.segment.map.populate_for_reading(from, len).is_ok());
+    }
+
+    /// Calls `warm` for each run of pieces that this process has not mapped; false if one call was.
+    fn cold(&self, start: usize, len: usize, warm: impl Fn(usize, usize) -> bool) -> bool {
+        let end = (start + len).div_ceil(PIECE);
+        let mut piece = start / PIECE;
+        let is_warm =
+            |piece: usize| self.warm[piece / 64].load(Ordering::Relaxed) >> (piece % 64) & 1 != 0;
+        while piece < end {
+            if is_warm(piece) {
+                piece += 1;
+                continue;
+            }
+            let first = piece;
+            while piece < end && !is_warm(piece) {
+                piece += 1;
+            }
+            let from = first * PIECE;
+            let to = (piece * PIECE).min(self.segment.map.len());
+            if !warm(from, to - from) {
+                return false;
+            }
+            for done in first..piece {
+                self.warm[done / 64].fetch_or(1 << (done % 64), Ordering::Relaxed);
+            }
+        }
+        true
+    }
+
+    /// Before a fork: each lease is held once more.
+    pub(super) fn before_fork(&self) {
+        let mut leases = self.leases();
+        self.forking.store(true, Ordering::Relaxed);
+        let head = self.head();
+        for entry in leases.entries.iter_mut().flatten() {
+            if entry.for_child.is_none() && entry.pid == process::pid() && entry.hold.is_some() {
+                entry.for_child = head.share(entry.slot, entry.person);
+                if entry.for_child.is_none() {
+                    // No entry is left: memory that the child may see is better lost than used again.
+                    entry.hold = None;
+                }
+            }
+        }
+    }
+
+    /// After a fork, in the parent: what was held for the child is the child's.
+    pub(super) fn after_fork_in_parent(&self) {
+        self.forking.store(false, Ordering::Relaxed);
+        for entry in self.leases().entries.iter_mut().flatten() {
+            entry.for_child = None;
+        }
+    }
+
+    /// After a fork, in the child: it takes over what was held for it.
+    pub(super) fn after_fork_in_child(&self) {
+        self.forking.store(false, Ordering::Relaxed);
+        let mut leases = self.leases();
+        if leases.entries.iter().all(Option::is_none) {
+            return;
+        }
+        let own = self.person().ok();
+        for entry in leases.entries.iter_mut().flatten() {
+            let held =
+                entry.for_child.take().zip(own).filter(|(hold, own)| {
+                    self.head().hand_over(*hold, entry.slot, entry.person, *own)
+                });
+            entry.hold = held.map(|(hold, _)| Hold::Entry(hold));
+            entry.person = own.unwrap_or(entry.person);
+            entry.pid = process::pid();
+        }
+    }
+
+    fn give_back(&self, key: usize) {
+        let Some(entry) = self.leases().remove(key) else { return };
+        // A child that was forked without our knowing holds nothing: the parent gives it back.
+        if entry.pid != process::pid() {
+            return;
+        }
+        if let Some(hold) = entry.for_child {
+            self.head().release(entry.slot, entry.person, Hold::Entry(hold));
+        }
+        if let Some(hold) = entry.hold {
+            self.head().release(entry.slot, entry.person, hold);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let known = *self.person.get_mut();
+        let (pid, person) = ((known >> 32) as u32, known as Person);
+        let head = self.head();
+        if pid == process::pid() && !head.owns_anything(person) {
+            head.leave(person);
+        }
+        if self.segment.name.is_some() {
+            let guard = head.lock.acquire(PATIENCE);
+            head.reclaim(process::milliseconds());
+            drop(guard);
+            let own = process::Stamp::own();
+            let others = (1..=head.people.len() as Person)
+                .filter_map(|person| head.stamp(person))
+                .any(|stamp| stamp != own && stamp.alive());
+            if !others {
+                self.segment.unlink();
+            }
+        }
+    }
+}
+
+impl Leases {
+    fn add(&mut self, entry: Entry) -> usize {
+        match self.free.pop() {
+            Some(key) => {
+                self.entries[key] = Some(entry);
+                key
+            }
+            None => {
+                self.entries.push(Some(entry));
+                self.entries.len() - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, key: usize) -> Option<Entry> {
+        let entry = self.entries.get_mut(key)?.take()?;
+        self.free.push(key);
+        Some(entry)
+    }
+}
+
+/// Memory that is being written. Dropped without [`Self::publish`], it is free again.
+pub struct Reservation {
+    inner: Arc<Inner>,
+    slot: SlotRef,
+    person: Person,
+    start: usize,
+    len: usize,
+    published: bool,
+}
+
+impl Reservation {
+    /// Copies bytes to an offset.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset.checked_add(bytes.len());
+        assert!(end.is_some_and(|end| end <= self.len), "bytes beyond the reserved memory");
+        let to = self.inner.segment.map.at(self.start + offset);
+        // SAFETY: inside the slot, which is this writer's alone until it is published; `bytes` may not
+        // lie there, as nobody has a view of it.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+    }
+
+    /// What was written can be taken, once; or while it is `kept`, any number of times.
+    pub fn publish(mut self, kept: bool) -> SlotRef {
+        self.published = true;
+        let now = process::milliseconds();
+        self.inner.head().publish(self.slot, self.person, kept, now);
+        self.slot
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.published {
+            self.inner.head().abandon(self.slot, self.person);
+        }
+    }
+}
+
+/// A slot that was taken; given back on drop, on whatever thread that is.
+pub struct Lease {
+    inner: Arc<Inner>,
+    key: usize,
+    start: usize,
+    len: usize,
+    sole: bool,
+}
+
+impl Owner for Lease {}
+
+impl Lease {
+    /// Whether nobody else reads the slot, so that it may be written to.
+    pub fn sole(&self) -> bool {
+        self.sole
+    }
+
+    /// The memory of the slot. The lease ends with the last part of it.
+    pub fn into_buffer(self) -> Buffer {
+        let start: NonNull<u8> = self.inner.segment.map.at(self.start);
+        let len = self.len;
+        // SAFETY: the range lies in the mapping, which the lease keeps, and is nobody else's to write to
+        // while the lease lives.
+        unsafe { Buffer::from_raw(start, len, Arc::new(self)) }
+    }
+
+    /// As [`Self::into_buffer`], of pages that become this process's own when they are written to.
+    pub fn into_private_buffer(self) -> Result<Buffer, ShmError> {
+        let file = self.inner.segment.file.as_fd();
+        let map = Mapping::copy_on_write(file, self.start as u64, self.len)?;
+        let (start, len) = (map.start(), self.len);
+        // SAFETY: the range is the mapping's, which the owner keeps; the lease keeps what it reads through to.
+        Ok(unsafe { Buffer::from_raw(start, len, Arc::new(Private { _map: map, _lease: self })) })
+    }
+}
+
+/// A copy-on-write view of a slot.
+struct Private {
+    _map: Mapping,
+    _lease: Lease,
+}
+
+impl Owner for Private {}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.inner.give_back(self.key);
+    }
+}
