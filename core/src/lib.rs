@@ -18,6 +18,8 @@
 //! | who owns a buffer and who frees it | [`buffer`] |
 //! | memory that processes share | `shm` (Unix) |
 //! | calls of the operating system | `sys` (Unix) |
+//! | a stream with its buffers, as bytes and as a file | [`parcel`] |
+//! | threads for work on large memory | [`threads`] |
 
 pub mod buffer;
 pub mod decode;
@@ -28,11 +30,14 @@ pub mod memo;
 pub mod opcode;
 #[allow(unsafe_code, reason = "raw output buffer behind a bounds-checked surface")]
 pub mod out;
+pub mod parcel;
 #[cfg(unix)]
 pub mod shm;
 #[cfg(unix)]
 pub mod sys;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[allow(unsafe_code, reason = "a pool that a forked child leaves to its parent")]
+pub mod threads;
 
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from pickle import PickleBuffer
+from pickle import PickleBuffer, UnpicklingError
 from types import ModuleType
 from typing import Any, Final, Literal, Protocol, SupportsIndex, TypeAlias, final, type_check_only
 
@@ -14,6 +14,7 @@ __all__ = [
     "DEFAULT_PROTOCOL",
     "HIGHEST_PROTOCOL",
     "Parcel",
+    "ParcelError",
     "Pickler",
     "PicklerMemoProxy",
     "Policy",
@@ -39,6 +40,15 @@ _ByValue: TypeAlias = (
     | set[_ByValueRule]
     | frozenset[_ByValueRule]
 )
+
+_Copy: TypeAlias = Literal["never", "lazy", "always"]
+_Compression: TypeAlias = Literal["zstd", "lz4"] | tuple[Literal["zstd"], int]
+
+class ParcelError(UnpicklingError): ...
+
+@type_check_only
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
 
 @type_check_only
 class _Writable(Protocol):
@@ -92,9 +102,9 @@ def loads(
 ) -> Any: ...
 def pack(obj: object, *, policy: Policy | None = None) -> Parcel: ...
 def unpack(
-    parcel: Parcel,
+    parcel: Parcel | _BytesLike,
     *,
-    copy: Literal["never", "lazy", "always"] = "lazy",
+    copy: _Copy = "lazy",
     policy: Policy | None = None,
 ) -> Any: ...
 
@@ -138,12 +148,27 @@ class Buffer:
 
 @final
 class Parcel:
+    def __new__(
+        cls,
+        stream: _BytesLike,
+        buffers: Iterable[_BytesLike] | None = None,
+        *,
+        policy: Policy | None = None,
+    ) -> Self: ...
+    @staticmethod
+    def from_bytes(data: _BytesLike, *, copy: _Copy = "lazy") -> Parcel: ...
     @property
     def stream(self) -> bytes: ...
     @property
     def buffers(self) -> list[memoryview]: ...
     @property
     def nbytes(self) -> int: ...
+    def to_bytes(self) -> bytes: ...
+    def segments(self) -> list[memoryview]: ...
+    def writev(self, fd: int | _HasFileno) -> int: ...
+    def __reduce_ex__(
+        self, protocol: SupportsIndex, /
+    ) -> tuple[type[Parcel], tuple[bytes, list[Any]]]: ...
 
 @disjoint_base
 class Pickler:
@@ -225,6 +250,9 @@ class Policy:
         require_stock: bool = False,
         files: Literal["reopen", "contents"] | None = None,
         tracebacks: Literal["drop", "keep"] | None = None,
+        checksum: Literal["xxh3", "crc32"] | None = None,
+        compression: _Compression | None = None,
+        fsync: bool = True,
     ) -> Self: ...
     @property
     def gc(self) -> Literal["pause", "keep"]: ...
@@ -252,6 +280,12 @@ class Policy:
     def files(self) -> Literal["reopen", "contents"]: ...
     @property
     def tracebacks(self) -> Literal["drop", "keep"]: ...
+    @property
+    def checksum(self) -> Literal["xxh3", "crc32"] | None: ...
+    @property
+    def compression(self) -> Literal["lz4"] | tuple[Literal["zstd"], int] | None: ...
+    @property
+    def fsync(self) -> bool: ...
     def _choices(self) -> dict[str, Any]: ...
     def __eq__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...

@@ -50,12 +50,27 @@ pub fn kept(data: &[u8], keeper: impl Keep) -> Buffer {
     unsafe { Buffer::from_raw(NonNull::from(data).cast(), data.len(), owner) }
 }
 
+/// The buffer of a view.
+pub fn kept_view(view: View) -> Buffer {
+    // SAFETY: pointer and length of the view, which the buffer keeps; the view
+    // itself is a box, so its memory does not move with it.
+    let data =
+        unsafe { core::slice::from_raw_parts(view.as_slice().as_ptr(), view.as_slice().len()) };
+    kept(data, view)
+}
+
 /// A buffer with memory of its own and the same bytes.
 pub fn copied(buffer: &Buffer) -> Result<Buffer, Raised> {
-    match Block::copy_of(buffer.as_slice()) {
-        Some(block) => Ok(block.into()),
-        None => Err(Raised::no_memory()),
-    }
+    let block = let_go(buffer.len(), || Block::copy_of(buffer.as_slice()));
+    block.map(Buffer::from).ok_or_else(Raised::no_memory)
+}
+
+/// Work on less than this is done with the GIL held.
+const LET_GO_BYTES: usize = 256 << 10;
+
+/// Does work that is slow for many bytes without the GIL.
+pub fn let_go<T: Send>(bytes: usize, work: impl FnOnce() -> T + Send) -> T {
+    if bytes < LET_GO_BYTES { work() } else { Python::attach(|py| py.detach(work)) }
 }
 
 /// Memory that came out of band: what NEXT_BUFFER makes of a native buffer.

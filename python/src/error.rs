@@ -6,10 +6,13 @@
 use crate::fast::{self, Exc, Obj, Own};
 use crate::types;
 use ferropickle_core::Error;
+use ferropickle_core::parcel::{Fault, Kind};
 use pyo3::PyErr;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyString, PyTuple, PyType};
 
 /// An exception is set in this thread.
 #[derive(Debug)]
@@ -113,6 +116,40 @@ impl Raised {
     pub fn into_py(self, py: Python<'_>) -> PyErr {
         PyErr::fetch(py)
     }
+}
+
+static PARCEL_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// The class `ferropickle.ParcelError`.
+pub fn parcel_error(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    let class = PARCEL_ERROR.get_or_try_init(py, || {
+        let base = types::to_bound(py, types::get().unpickling_error.obj());
+        let doc = c"A parcel or a file that is truncated, altered or none; the text says where.";
+        PyErr::new_type(
+            py,
+            c"ferropickle.ParcelError",
+            Some(doc),
+            Some(base.cast::<PyType>()?),
+            None,
+        )
+    })?;
+    Ok(class.bind(py).clone())
+}
+
+/// Raises the exception of a fault of a parcel.
+#[cold]
+pub fn raise_fault(fault: &Fault) -> Raised {
+    Python::attach(|py| {
+        let error = match &fault.kind {
+            Kind::OutOfMemory(_) => PyMemoryError::new_err(fault.to_string()),
+            Kind::NoView => PyValueError::new_err(fault.to_string()),
+            _ => match parcel_error(py) {
+                Ok(class) => PyErr::from_type(class, fault.to_string()),
+                Err(error) => error,
+            },
+        };
+        Raised::from_py(error)
+    })
 }
 
 /// Raises the exception of a fault met while writing.

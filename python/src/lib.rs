@@ -53,7 +53,9 @@ mod _native {
     #[pymodule_export]
     use super::buffers::PyBuffer;
     #[pymodule_export]
-    use super::parcel::{Parcel, pack, unpack};
+    use super::parcel::unpack::unpack;
+    #[pymodule_export]
+    use super::parcel::{Parcel, pack};
     #[pymodule_export]
     use super::pickler::{Pickler, PicklerMemo};
     #[pymodule_export]
@@ -66,6 +68,7 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         types::init(py)?;
+        module.add("ParcelError", error::parcel_error(py)?)?;
         module.add("current_policy", policy::init(py)?)?;
         module.add("HIGHEST_PROTOCOL", ferropickle_core::limits::HIGHEST_PROTOCOL)?;
         module.add("DEFAULT_PROTOCOL", api::DEFAULT_PROTOCOL)?;

@@ -3,10 +3,11 @@
 use crate::byvalue::Rules;
 use crate::fast::Obj;
 use crate::types;
+use ferropickle_core::parcel::{Checksum, Compression, Spec};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::sync::{Arc, OnceLock};
 
 /// What the cyclic collector does meanwhile.
@@ -126,6 +127,10 @@ pub struct Choices {
     pub require_stock: bool,
     pub files: Files,
     pub tracebacks: Tracebacks,
+    /// How parcels and files are written.
+    pub spec: Spec,
+    /// Leave it to the system when a file's bytes reach the disk.
+    pub no_fsync: bool,
     /// Those that need Python objects, if any is given.
     pub rules: Option<Arc<Rules>>,
     /// The policy itself, for the package's reducers.
@@ -163,6 +168,47 @@ words!(Files, "files": Reopen = "reopen", Contents = "contents");
 words!(Tracebacks, "tracebacks": Drop = "drop", Keep = "keep");
 words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
 
+/// Level of zstd where none is given, as zstd has it.
+const ZSTD_LEVEL: i32 = 3;
+
+fn checksum_of(given: &Bound<'_, PyAny>) -> PyResult<Checksum> {
+    match crate::api::text_of(given, "checksum")? {
+        "xxh3" => Ok(Checksum::Xxh3),
+        "crc32" => Ok(Checksum::Crc32),
+        other => {
+            let text = format!("checksum must be 'xxh3', 'crc32' or None, not '{other}'");
+            Err(PyValueError::new_err(text))
+        }
+    }
+}
+
+fn compression_of(given: &Bound<'_, PyAny>) -> PyResult<Compression> {
+    let refuse = || {
+        let text = "compression must be 'zstd', ('zstd', level), 'lz4' or None";
+        PyValueError::new_err(format!(
+            "{text}, not {}",
+            crate::error::repr(types::from_bound(given).obj())
+        ))
+    };
+    if let Ok(pair) = given.cast::<PyTuple>() {
+        let (name, level): (String, i32) = pair.extract().map_err(|_| refuse())?;
+        if name != "zstd" {
+            return Err(refuse());
+        }
+        if !Compression::LEVELS.contains(&level) {
+            let (least, most) = (Compression::LEVELS.start(), Compression::LEVELS.end());
+            let text = format!("the level of zstd must be from {least} to {most}, not {level}");
+            return Err(PyValueError::new_err(text));
+        }
+        return Ok(Compression::Zstd(level));
+    }
+    match given.cast::<PyString>().map_err(|_| refuse())?.to_str()? {
+        "zstd" => Ok(Compression::Zstd(ZSTD_LEVEL)),
+        "lz4" => Ok(Compression::Lz4),
+        _ => Err(refuse()),
+    }
+}
+
 /// The choices of a dump or load. Immutable; compared by value.
 ///
 /// gc: "pause" puts the cyclic collector off until the call ends, "keep"
@@ -192,6 +238,11 @@ words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
 /// is in it.
 /// tracebacks: "drop" leaves the traceback of an exception behind, "keep"
 /// sends its files, functions and lines.
+/// checksum: what a parcel notes of each buffer, and compares when it is
+/// unpacked: "xxh3", "crc32" or None. Files have a CRC-32 in any case.
+/// compression: of the buffers of parcels and files: "zstd", ("zstd", level),
+/// "lz4" or None. A buffer that a sample says would not shrink stays as it is.
+/// fsync: whether `save` waits until the file is on the disk.
 #[pyclass(frozen, module = "ferropickle", name = "Policy")]
 pub struct Policy {
     pub choices: Choices,
@@ -203,7 +254,7 @@ pub struct Policy {
 #[pymethods]
 impl Policy {
     #[new]
-    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None))]
+    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, checksum = None, compression = None, fsync = true))]
     #[allow(clippy::too_many_arguments, reason = "all by keyword")]
     fn new(
         py: Python<'_>,
@@ -220,6 +271,9 @@ impl Policy {
         require_stock: bool,
         files: Option<&Bound<'_, PyAny>>,
         tracebacks: Option<&Bound<'_, PyAny>>,
+        checksum: Option<&Bound<'_, PyAny>>,
+        compression: Option<&Bound<'_, PyAny>>,
+        fsync: bool,
     ) -> PyResult<Policy> {
         if let Some(reducers) = reducers
             && !reducers.is_instance_of::<pyo3::types::PyMapping>()
@@ -251,6 +305,11 @@ impl Policy {
             require_stock,
             files: files.map(Files::of).transpose()?.unwrap_or_default(),
             tracebacks: tracebacks.map(Tracebacks::of).transpose()?.unwrap_or_default(),
+            spec: Spec {
+                checksum: checksum.map(checksum_of).transpose()?.unwrap_or_default(),
+                compression: compression.map(compression_of).transpose()?,
+            },
+            no_fsync: !fsync,
             rules: rules.map(Arc::new),
             policy: None,
         };
@@ -344,6 +403,33 @@ impl Policy {
         self.choices.tracebacks.word()
     }
 
+    /// What a parcel notes of each buffer: "xxh3", "crc32" or None.
+    #[getter]
+    fn checksum(&self) -> Option<&'static str> {
+        match self.choices.spec.checksum {
+            Checksum::Nothing => None,
+            Checksum::Xxh3 => Some("xxh3"),
+            Checksum::Crc32 => Some("crc32"),
+        }
+    }
+
+    /// How buffers of parcels and files are compressed: ("zstd", level), "lz4"
+    /// or None.
+    #[getter]
+    fn compression<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(match self.choices.spec.compression {
+            None => None,
+            Some(Compression::Zstd(level)) => Some(("zstd", level).into_pyobject(py)?.into_any()),
+            Some(Compression::Lz4) => Some("lz4".into_pyobject(py)?.into_any()),
+        })
+    }
+
+    /// Whether `save` waits until the file is on the disk.
+    #[getter]
+    fn fsync(&self) -> bool {
+        !self.choices.no_fsync
+    }
+
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let Ok(other) = other.cast::<Policy>() else { return Ok(py.NotImplemented()) };
         let same = self.values(py)?.eq(other.get().values(py)?)?;
@@ -356,7 +442,7 @@ impl Policy {
         let c = &self.choices;
         (c.gc, c.face, c.identity, c.main, c.paths, c.sources).hash(&mut hasher);
         (c.max_captured, c.captured, c.require_stock).hash(&mut hasher);
-        (c.files, c.tracebacks).hash(&mut hasher);
+        (c.files, c.tracebacks, c.spec, c.no_fsync).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -405,6 +491,9 @@ impl Policy {
         values.set_item("require_stock", self.require_stock())?;
         values.set_item("files", self.files())?;
         values.set_item("tracebacks", self.tracebacks())?;
+        values.set_item("checksum", self.checksum())?;
+        values.set_item("compression", self.compression(py)?)?;
+        values.set_item("fsync", self.fsync())?;
         Ok(values)
     }
 }

@@ -412,7 +412,7 @@ impl View {
         View::new(obj)
     }
 
-    /// Whether the bytes must not be written to.
+    /// Whether the memory must not be written to.
     pub fn read_only(&self) -> bool {
         self.raw.readonly != 0
     }

@@ -12,6 +12,7 @@ use ferropickle_tests::{files, read, root, words};
 const UNSAFE_FILES: &[(&str, &str)] = &[
     // Memory of the core's own.
     ("core/src/buffer/owner.rs", "a region of memory and who frees it"),
+    ("core/src/threads.rs", "a pool that a forked child leaves to its parent"),
     ("core/src/out.rs", "the output buffer of the encoder, without a check for each byte"),
     ("core/src/shm/arena.rs", "slots as raw memory, filled and read by their holders alone"),
     ("core/src/shm/layout.rs", "the head of a segment seen as a table of atomics"),
@@ -76,6 +77,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/classify.rs", "fields of types"),
     ("python/src/error.rs", "the exception that is set, taken and put back"),
     ("python/src/gc.rs", "the collector's switch"),
+    ("python/src/parcel/writev.rs", "a descriptor that stays the caller's, and waiting for it"),
     ("python/src/pickler.rs", "what a Pickler holds, shown to the collector, freed on any thread"),
     ("python/src/unpickler.rs", "what an Unpickler holds, freed on any thread"),
     ("python/src/policy.rs", "a context variable, read without a call"),

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+pub mod parcel_parts;
 pub mod values;
 
 /// The root of the project.

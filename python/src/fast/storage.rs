@@ -106,6 +106,17 @@ pub fn new_bytes(len: usize) -> Result<Own, Raised> {
     }
 }
 
+/// A `bytes` object of `len` bytes that `fill` fills.
+pub fn fill_bytes(len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Own, Raised> {
+    let bytes = new_bytes(len)?;
+    // SAFETY: `len` bytes of a new object that nobody else has seen.
+    unsafe {
+        let data: *mut u8 = ffi::PyBytes_AS_STRING(bytes.ptr()).cast_mut().cast();
+        fill(core::slice::from_raw_parts_mut(data, len));
+    }
+    Ok(bytes)
+}
+
 /// The same bytes object with another length; what is new is not yet filled.
 pub fn resize_bytes(bytes: Own, len: usize) -> Result<Own, Raised> {
     let mut ptr = bytes.into_ptr();
