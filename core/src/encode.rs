@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::limits::{FRAME_HEADER_BYTES, FRAME_MIN_BYTES, FRAME_TARGET_BYTES, HIGHEST_PROTOCOL};
 use crate::opcode::Op;
 use crate::out::{Form, HeapStorage, Out, Storage};
+use crate::parts;
 
 /// Room asked for a run of numbers.
 const RUN_BYTES: usize = 4096;
@@ -46,13 +47,15 @@ fn int_form(value: i64) -> Form {
 /// Writes one stream.
 #[derive(Debug)]
 pub struct Encoder<S: Storage> {
-    out: Out<S>,
+    pub(crate) out: Out<S>,
     proto: u8,
     /// Where the open frame's header is reserved, if a frame is open.
     frame_start: Option<usize>,
     /// Output length at which [`Encoder::at_boundary`] asks for service.
     next_boundary: usize,
-    next_index: u32,
+    pub(crate) next_index: u32,
+    /// Where the output has GETs of a part's own entries.
+    pub(crate) own_gets: Vec<usize>,
 }
 
 impl<S: Storage> Encoder<S> {
@@ -65,6 +68,7 @@ impl<S: Storage> Encoder<S> {
             frame_start: None,
             next_boundary: FRAME_TARGET_BYTES,
             next_index: 0,
+            own_gets: Vec::new(),
         }
     }
 
@@ -169,7 +173,7 @@ impl<S: Storage> Encoder<S> {
         }
     }
 
-    fn end_frame(&mut self) {
+    pub(crate) fn end_frame(&mut self) {
         let Some(start) = self.frame_start.take() else { return };
         if self.out.failed() {
             return;
@@ -224,6 +228,9 @@ impl<S: Storage> Encoder<S> {
             self.out.put([Op::Binget as u8, index as u8]);
         } else if self.proto >= 1 {
             self.op_u32(Op::LongBinget, index);
+            if index >= parts::OWN_INDICES {
+                self.own_gets.push(self.out.len().saturating_sub(4));
+            }
         } else {
             self.line(Op::Get, index.to_string().as_bytes());
         }

@@ -14,6 +14,7 @@
 //! | how a value becomes opcodes | [`encode`] |
 //! | the stack machine | [`decode`] |
 //! | identity of objects while encoding | [`memo`] |
+//! | parts of a stream encoded by themselves | [`parts`] |
 //! | bounds on untrusted input | [`limits`] |
 //! | who owns a buffer and who frees it | [`buffer`] |
 //! | memory that processes share | `shm` (Unix) |
@@ -35,6 +36,8 @@ pub mod parcel;
 pub mod shm;
 #[cfg(unix)]
 pub mod sys;
+#[allow(unsafe_code, reason = "threads write to disjoint ranges of one output buffer")]
+pub mod parts;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[allow(unsafe_code, reason = "a pool that a forked child leaves to its parent")]

@@ -6,6 +6,8 @@
 //! Entries carry a generation, so clearing the table for the next dump is one
 //! increment.
 
+use std::sync::Arc;
+
 /// What the table says of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry(u32);
@@ -62,6 +64,8 @@ pub struct Memo {
     len: usize,
     generation: u32,
     failed: bool,
+    /// What is known besides: a table that does not change meanwhile.
+    base: Option<Arc<Memo>>,
 }
 
 const MIN_SLOTS: usize = 64;
@@ -83,13 +87,14 @@ impl Memo {
             len: 0,
             generation: 1,
             failed: false,
+            base: None,
         }
     }
 
     /// A table that holds nothing and has no memory: to stand where another was
     /// taken away. Must not be searched.
     pub const fn placeholder() -> Self {
-        Memo { slots: Vec::new(), shift: 63, len: 0, generation: 1, failed: false }
+        Memo { slots: Vec::new(), shift: 63, len: 0, generation: 1, failed: false, base: None }
     }
 
     /// Whether memory ran out: entries may be missing, the dump must fail.
@@ -110,6 +115,12 @@ impl Memo {
     /// Slots held; a caller that keeps tables for reuse drops large ones.
     pub fn slots(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Puts another table under this one: what is not found here is looked for
+    /// there. [`Memo::len`] and [`Memo::iter`] do not see it.
+    pub fn set_base(&mut self, base: Option<Arc<Memo>>) {
+        self.base = base;
     }
 
     /// Forgets all objects and keeps the memory.
@@ -137,7 +148,10 @@ impl Memo {
         loop {
             let slot = self.slots[at];
             if slot.generation != self.generation {
-                return Found::No(Vacant(at));
+                return match &self.base {
+                    None => Found::No(Vacant(at)),
+                    Some(base) => base.get(key).map_or(Found::No(Vacant(at)), Found::Yes),
+                };
             }
             if slot.key == key {
                 return Found::Yes(Entry(slot.value));
@@ -265,6 +279,21 @@ mod tests {
             })
             .max();
         assert!(longest < Some(64), "longest probe {longest:?}");
+    }
+
+    #[test]
+    fn what_is_not_here_is_looked_for_below() {
+        let mut below = Memo::new();
+        below.set(0x10, Entry::index(1));
+        below.set(0x20, Entry::index(2));
+        let mut memo = Memo::new();
+        memo.set_base(Some(Arc::new(below)));
+        memo.set(0x20, Entry::index(7));
+        assert_eq!(memo.get(0x10), Some(Entry::index(1)));
+        assert_eq!(memo.get(0x20), Some(Entry::index(7)));
+        assert_eq!((memo.get(0x30), memo.len()), (None, 1));
+        memo.clear();
+        assert_eq!(memo.get(0x20), Some(Entry::index(2)));
     }
 
     #[test]

@@ -29,6 +29,16 @@ pub struct HeapStorage {
     bytes: Vec<u8>,
 }
 
+impl HeapStorage {
+    /// The first `len` bytes; the storage is empty after it.
+    pub fn take_vec(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = core::mem::take(&mut self.bytes);
+        // SAFETY: `Out` has initialised the first `len` bytes.
+        unsafe { bytes.set_len(len) };
+        bytes
+    }
+}
+
 // SAFETY: a Vec's buffer is valid for its capacity; `set_len(len)` before
 // `try_reserve` makes the reallocation preserve the written bytes.
 unsafe impl Storage for HeapStorage {
@@ -178,6 +188,24 @@ impl<S: Storage> Out<S> {
         }
     }
 
+    /// The room after what is written.
+    pub fn spare_mut(&mut self) -> &mut [core::mem::MaybeUninit<u8>] {
+        // SAFETY: valid for writes up to the capacity, and borrowed from us.
+        unsafe {
+            let start = self.ptr.as_ptr().add(self.len).cast();
+            core::slice::from_raw_parts_mut(start, self.cap - self.len)
+        }
+    }
+
+    /// Counts `n` more bytes as written.
+    ///
+    /// # Safety
+    /// The first `n` bytes of [`Out::spare_mut`] must have been written.
+    pub unsafe fn advance(&mut self, n: usize) {
+        assert!(n <= self.cap - self.len, "advance beyond the capacity");
+        self.len += n;
+    }
+
     /// Overwrites bytes written before.
     pub fn patch(&mut self, at: usize, bytes: &[u8]) {
         if self.failed {
@@ -285,9 +313,7 @@ impl Form {
 impl Out<HeapStorage> {
     /// The bytes written, as a vector.
     pub fn into_vec(mut self) -> Vec<u8> {
-        // SAFETY: the first `len` bytes of the storage are initialised.
-        unsafe { self.storage.bytes.set_len(self.len) };
-        self.storage.bytes
+        self.storage.take_vec(self.len)
     }
 }
 

@@ -24,7 +24,7 @@ struct Dict {
 /// the index that follows.
 #[cfg(all(Py_3_11, not(Py_3_14)))]
 #[repr(C)]
-struct Keys {
+pub(super) struct Keys {
     refcnt: isize,
     log2_size: u8,
     log2_index_bytes: u8,
@@ -65,8 +65,7 @@ pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
     // value has a key, and the dict holds a reference to both.
     unsafe {
         let keys = (*raw).keys;
-        let first = keys.add(1).cast::<u8>().add(1 << (*keys).log2_index_bytes);
-        let first = first.cast::<*mut ffi::PyObject>();
+        let first = first_entry(keys);
         if !(*raw).values.is_null() {
             if *pos >= (*raw).used {
                 return None;
@@ -87,6 +86,17 @@ pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
     }
 }
 
+/// Where the entries of a table begin.
+///
+/// # Safety
+/// The table must be alive.
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[inline(always)]
+pub(super) unsafe fn first_entry(keys: *const Keys) -> *const *mut ffi::PyObject {
+    // SAFETY: the index, as long as the table says, and the entries follow it.
+    unsafe { keys.add(1).cast::<u8>().add(1 << (*keys).log2_index_bytes).cast() }
+}
+
 /// Entry `pos` in the order of insertion of a dict whose keys are shared: the
 /// key's place among them, and the value.
 ///
@@ -94,7 +104,7 @@ pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
 /// `values` must be those of a dict with more than `pos` entries.
 #[cfg(all(Py_3_11, not(Py_3_14)))]
 #[inline(always)]
-unsafe fn split(values: *const c_void, pos: isize) -> (usize, *mut ffi::PyObject) {
+pub(super) unsafe fn split(values: *const c_void, pos: isize) -> (usize, *mut ffi::PyObject) {
     // SAFETY: up to 3.12 the order lies before the values, backwards, after two
     // bytes of sizes; in 3.13 four bytes of sizes, padded, stand before the
     // values and the order behind as many as the first says.

@@ -32,6 +32,120 @@ fn managed_dict(obj: Obj) -> Option<Obj> {
     }
 }
 
+/// Where the attributes of an instance are, read without making a dict.
+pub enum Attributes {
+    /// It has none.
+    Empty,
+    /// In its dict.
+    Dict(Obj),
+    /// In the instance itself.
+    Inline(Inline),
+}
+
+/// Attributes that an instance holds without a dict: values in the instance,
+/// keys in its class. Valid as long as nothing changes the instance.
+#[derive(Clone, Copy, Debug)]
+pub struct Inline {
+    /// The first of the keys that the class has for its instances.
+    #[cfg(all(Py_3_11, not(Py_3_14)))]
+    keys: *const *mut ffi::PyObject,
+    #[cfg(all(Py_3_11, not(Py_3_14)))]
+    values: *const core::ffi::c_void,
+    len: isize,
+}
+
+impl Inline {
+    /// How many attributes there are.
+    #[inline(always)]
+    pub fn len(&self) -> isize {
+        self.len
+    }
+
+    /// Name and value of an attribute, in the order in which they were set.
+    #[inline(always)]
+    pub fn get(&self, at: isize) -> (Obj, Obj) {
+        debug_assert!(at < self.len);
+        #[cfg(all(Py_3_11, not(Py_3_14)))]
+        // SAFETY: in bounds; the class holds the key, the instance the value.
+        unsafe {
+            let (index, value) = super::dict::split(self.values, at);
+            (Obj::new(*self.keys.add(index * 2)), Obj::new(value))
+        }
+        #[cfg(not(all(Py_3_11, not(Py_3_14))))]
+        unreachable!("this version's instances are not read inline")
+    }
+}
+
+/// Where an instance's attributes are; `None` where this version's layout is
+/// not known. Needs an object whose type gives its instances a dict.
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[inline(always)]
+pub fn attributes(obj: Obj) -> Option<Attributes> {
+    if let Some(dict) = managed_dict(obj) {
+        return Some(Attributes::Dict(dict));
+    }
+    // SAFETY: as in `managed_dict`; an instance of a heap type with the flag has
+    // its values where the version's internal/pycore_object.h says, and its
+    // class holds the keys.
+    unsafe {
+        let ty = obj.ty();
+        if ffi::PyType_HasFeature(ty, 1 << 4) == 0 {
+            let offset = (*ty).tp_dictoffset;
+            if offset <= 0 {
+                return None;
+            }
+            let dict = *obj.ptr().byte_offset(offset).cast::<*mut ffi::PyObject>();
+            return Some(Obj::borrowed(dict).map_or(Attributes::Empty, Attributes::Dict));
+        }
+        let Some(values) = inline_values(obj) else { return Some(Attributes::Empty) };
+        let keys = (*ty.cast::<ffi::PyHeapTypeObject>()).ht_cached_keys.cast::<super::dict::Keys>();
+        if keys.is_null() || !is_heap_type(ty) {
+            return None;
+        }
+        let bytes = values.cast::<u8>();
+        let len = if cfg!(Py_3_13) { *bytes.add(1) } else { *bytes.sub(2) };
+        if len == 0 {
+            return Some(Attributes::Empty);
+        }
+        let keys = super::dict::first_entry(keys);
+        Some(Attributes::Inline(Inline { keys, values, len: len.into() }))
+    }
+}
+
+/// As above: not known.
+#[cfg(not(all(Py_3_11, not(Py_3_14))))]
+pub fn attributes(_obj: Obj) -> Option<Attributes> {
+    None
+}
+
+/// The values of an instance with a managed dict that has not been made.
+///
+/// # Safety
+/// The type must have the flag of a managed dict, and the object no dict.
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[inline(always)]
+unsafe fn inline_values(obj: Obj) -> Option<*const core::ffi::c_void> {
+    // SAFETY: 3.11 has a pointer to them four words before the instance; 3.12
+    // three words before it, less one; 3.13 has them after the instance, if its
+    // type has a flag (bit 2) and their fourth byte is not zero.
+    unsafe {
+        #[cfg(not(Py_3_12))]
+        let values = *obj.ptr().cast::<*const core::ffi::c_void>().sub(4);
+        #[cfg(all(Py_3_12, not(Py_3_13)))]
+        let values = {
+            let word = *obj.ptr().cast::<usize>().sub(3);
+            if word == 0 { core::ptr::null() } else { (word + 1) as *const core::ffi::c_void }
+        };
+        #[cfg(Py_3_13)]
+        let values = {
+            let after = obj.ptr().cast::<u8>().offset((*obj.ty()).tp_basicsize);
+            let valid = ffi::PyType_HasFeature(obj.ty(), 1 << 2) != 0 && *after.add(3) != 0;
+            if valid { after.cast::<core::ffi::c_void>().cast_const() } else { core::ptr::null() }
+        };
+        (!values.is_null()).then_some(values)
+    }
+}
+
 /// The object in a slot at a byte offset, if it is set.
 #[inline(always)]
 pub fn slot(obj: Obj, offset: isize) -> Option<Obj> {

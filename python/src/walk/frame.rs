@@ -1,6 +1,7 @@
 //! Frames of the walker's stack: one for each object that is being written.
 
 use crate::fast::Obj;
+use crate::fast::instance::Inline;
 use ferropickle_core::opcode::Op;
 
 /// How items follow a container.
@@ -90,6 +91,14 @@ pub enum Frame {
         /// The value of the key that is being written.
         value: Option<Obj>,
         /// The dict is an instance's state.
+        build: bool,
+    },
+    /// The attributes of an instance that has no dict. In the pure state only:
+    /// leaving it makes the dict.
+    Inline {
+        obj: Obj,
+        attributes: Inline,
+        next: isize,
         build: bool,
     },
     /// The slots of an instance, after its `__dict__` or None.
@@ -182,6 +191,7 @@ impl Frame {
         match self {
             Frame::List { obj, .. }
             | Frame::Tuple { obj, .. }
+            | Frame::Inline { obj, .. }
             | Frame::Slots { obj, .. }
             | Frame::Set { obj, .. } => f(*obj),
             Frame::Dict { obj, value, .. } => {

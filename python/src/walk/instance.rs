@@ -1,12 +1,21 @@
 //! Plain instances: class, `__dict__`, slots, with no call of a reducer.
 
-use super::frame::Frame;
+use super::frame::{Batch, Frame};
 use super::{Enter, Flow, PUSHED, Stop, WRITTEN, Walker};
 use crate::classify::Kind;
-use crate::fast::{self, Obj, Own, instance};
+use crate::fast::instance::{self, Attributes, Inline};
+use crate::fast::{self, Obj, Own};
 use crate::types;
 use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
+
+/// The attributes of an instance, as they are to be written.
+enum State {
+    Empty,
+    /// The dict, and our own reference to it if we have one.
+    Dict(Obj, Option<Own>),
+    Inline(Inline),
+}
 
 impl Walker {
     /// What a type's version cannot tell, once per dump and after any user
@@ -57,22 +66,39 @@ impl Walker {
             self.enc.get(index);
             return Ok(());
         }
-        let plan = &self.types.plans[number as usize];
-        let dict = if plan.has_dict { Some(instance::dict(obj)?) } else { None };
+        let state = self.state_of(obj, number)?;
         self.op(Op::EmptyTuple);
         self.op(Op::Newobj);
         self.memoize(obj);
-        self.save_instance_state(obj, number, dict)?;
+        self.save_instance_state(obj, number, state)?;
         Ok(())
     }
 
+    /// Where the attributes are. In the pure state an instance without a dict
+    /// is left without one.
+    #[inline(always)]
+    fn state_of(&self, obj: Obj, number: u32) -> Result<State, Stop> {
+        if !self.types.plans[number as usize].has_dict {
+            return Ok(State::Empty);
+        }
+        if self.pure {
+            match instance::attributes(obj) {
+                Some(Attributes::Empty) => return Ok(State::Empty),
+                Some(Attributes::Dict(dict)) => return Ok(State::Dict(dict, None)),
+                Some(Attributes::Inline(inline)) => return Ok(State::Inline(inline)),
+                None => {}
+            }
+        }
+        let dict = instance::dict(obj)?;
+        Ok(State::Dict(dict.obj(), Some(dict)))
+    }
+
     pub fn save_instance(&mut self, obj: Obj, number: u32) -> Flow {
-        let plan = &self.types.plans[number as usize];
-        let (has_dict, plan_is_by_value) = (plan.has_dict, plan.by_value);
-        let dict = if has_dict { Some(instance::dict(obj)?) } else { None };
+        let plan_is_by_value = self.types.plans[number as usize].by_value;
+        let state = self.state_of(obj, number)?;
         if !self.pure
-            && let Some(dict) = &dict
-            && self.has_overrides(dict.obj())
+            && let State::Dict(dict, _) = &state
+            && self.has_overrides(*dict)
         {
             return self.save_foreign(obj);
         }
@@ -93,32 +119,34 @@ impl Walker {
             Enter::Memo(_) => self.memoize(obj),
             Enter::Elided | Enter::Met => {}
         }
-        self.save_instance_state(obj, number, dict)
+        self.save_instance_state(obj, number, state)
     }
 
     #[inline(always)]
-    fn save_instance_state(&mut self, obj: Obj, number: u32, dict: Option<Own>) -> Flow {
+    fn save_instance_state(&mut self, obj: Obj, number: u32, state: State) -> Flow {
         let has_slots = !self.types.plans[number as usize].slots.is_empty();
-        if has_slots && self.has_set_slot(obj, number) {
+        let build = !(has_slots && self.has_set_slot(obj, number));
+        if !build {
             self.push(Frame::Slots { obj, plan: number, next: 0, started: false })?;
-            match dict {
-                Some(dict) if fast::dict_len(dict.obj()) > 0 => {
-                    self.save_state(dict.obj(), false)?;
-                }
-                _ => self.enc.none(),
+        }
+        let flow = match state {
+            State::Dict(dict, own) if fast::dict_len(dict) > 0 => {
+                self.save_state(dict, 1 + isize::from(own.is_some()), build)?
             }
-            return PUSHED;
-        }
-        match dict {
-            Some(dict) if fast::dict_len(dict.obj()) > 0 => self.save_state(dict.obj(), true),
-            _ => WRITTEN,
-        }
+            State::Inline(inline) => self.save_inline(obj, inline, build)?,
+            _ if build => return WRITTEN,
+            _ => {
+                self.enc.none();
+                false
+            }
+        };
+        Ok(flow || !build)
     }
 
-    /// An instance's `__dict__`. Our own reference to it is not the instance's,
-    /// so a count of two means that nobody else has it.
-    fn save_state(&mut self, dict: Obj, build: bool) -> Flow {
-        if !(self.options.fast || self.pure && dict.refcnt() == 2) {
+    /// An instance's `__dict__`: `sole` references are the instance's own and
+    /// ours, so if there are no more nobody else has it.
+    fn save_state(&mut self, dict: Obj, sole: isize, build: bool) -> Flow {
+        if !(self.options.fast || self.pure && dict.refcnt() == sole) {
             match self.memo.find(dict.addr()) {
                 Found::Yes(entry) => {
                     let index = entry.as_index().ok_or(Stop::Restart)?;
@@ -140,6 +168,99 @@ impl Walker {
             self.write_empty_dict();
         }
         self.begin_items(dict, build)
+    }
+
+    /// Attributes of an instance without a dict: as a dict that only it has.
+    fn save_inline(&mut self, obj: Obj, attributes: Inline, build: bool) -> Flow {
+        self.write_empty_dict();
+        let batch = self.batch(attributes.len());
+        if batch == Batch::Marked {
+            self.op(Op::Mark);
+        }
+        let mut next = 0;
+        while next < attributes.len() && !self.enc.at_boundary() && self.leaves_first() {
+            let (key, value) = attributes.get(next);
+            next += 1;
+            match self.leaf_entry(key, value, build) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.push(Frame::Inline { obj, attributes, next, build })?;
+                    self.save(value)?;
+                    return PUSHED;
+                }
+                Err(stop) => {
+                    self.push(Frame::Inline { obj, attributes, next, build })?;
+                    return Err(stop);
+                }
+            }
+        }
+        if next < attributes.len() {
+            self.push(Frame::Inline { obj, attributes, next, build })?;
+            return PUSHED;
+        }
+        self.end_inline(attributes, build);
+        WRITTEN
+    }
+
+    fn end_inline(&mut self, attributes: Inline, build: bool) {
+        let marked = self.batch(attributes.len()) == Batch::Marked;
+        self.op(if marked { Op::Setitems } else { Op::Setitem });
+        if build {
+            self.op(Op::Build);
+        }
+    }
+
+    pub(super) fn step_inline(&mut self) -> Result<(), Stop> {
+        let depth = self.frames.len() - 1;
+        let Frame::Inline { attributes, mut next, build, .. } = self.frames[depth] else {
+            unreachable!("the caller looked at the frame")
+        };
+        while next < attributes.len() {
+            self.boundary()?;
+            if !self.pure {
+                // The frame is that of the dict now.
+                return Ok(());
+            }
+            let (key, value) = attributes.get(next);
+            next += 1;
+            if let Frame::Inline { next: n, .. } = &mut self.frames[depth] {
+                *n = next;
+            }
+            if build && self.overrides_reduction(key) {
+                return Err(Stop::Restart);
+            }
+            self.save_key_str(key)?;
+            if self.save(value)? {
+                return Ok(());
+            }
+        }
+        self.end_inline(attributes, build);
+        self.pop();
+        Ok(())
+    }
+
+    /// Before user code runs, which may change instances: those that are being
+    /// written get their dicts, as if they had had them from the start.
+    pub(super) fn make_inline_dicts(&mut self) -> Result<(), Stop> {
+        for depth in 0..self.frames.len() {
+            let Frame::Inline { obj, attributes, next, build } = self.frames[depth] else {
+                continue;
+            };
+            // Held by the instance, as nothing runs before the frame holds it too.
+            let dict = instance::dict(obj)?;
+            self.log_elided(dict.obj())?;
+            self.frames[depth] = Frame::Dict {
+                obj: dict.obj(),
+                pos: next,
+                at: (next - 1).max(0),
+                size: attributes.len(),
+                in_batch: next as u32,
+                batch: self.batch(attributes.len()),
+                value: None,
+                build,
+            };
+        }
+        Ok(())
     }
 
     /// Whether a name in an instance's `__dict__` replaces a method that

@@ -98,7 +98,7 @@ impl Walker {
 
     /// Writes a key, and its value if that is a leaf: says whether it was.
     #[inline(always)]
-    fn leaf_entry(&mut self, key: Obj, value: Obj, build: bool) -> Flow {
+    pub(super) fn leaf_entry(&mut self, key: Obj, value: Obj, build: bool) -> Flow {
         if build && self.overrides_reduction(key) {
             return Err(Stop::Restart);
         }

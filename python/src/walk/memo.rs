@@ -173,6 +173,7 @@ impl Walker {
         if self.elided.len() <= CHEAP_RESTART {
             return Err(Stop::Restart);
         }
+        self.make_inline_dicts()?;
         let mut unpinned = Vec::new();
         unpinned.try_reserve(self.memo.len()).map_err(|_| Error::OutOfMemory)?;
         for (addr, _) in self.memo.iter() {

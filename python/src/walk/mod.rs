@@ -261,6 +261,7 @@ impl Walker {
                 Frame::List { .. } => self.step_list()?,
                 Frame::Dict { .. } => self.step_dict()?,
                 Frame::Tuple { .. } => self.step_tuple()?,
+                Frame::Inline { .. } => self.step_inline()?,
                 Frame::Slots { .. } => self.step_slots()?,
                 Frame::Set { .. } => self.step_set()?,
                 Frame::Items { .. } => self.step_items()?,

@@ -59,6 +59,14 @@ fn note(walker: &Walker, depth: usize, notes: &mut Vec<Note>) {
                 notes.extend(["state", "object"].map(|part| of_type(owner, part)));
             }
         }
+        Frame::Inline { obj, attributes, next, build } => {
+            if *next > 0 {
+                notes.push(Note::Key("dict".to_owned(), attributes.get(next - 1).0.own()));
+            }
+            if *build {
+                notes.extend(["state", "object"].map(|part| of_type(*obj, part)));
+            }
+        }
         Frame::Set { obj, .. } => say(format!("{} element", full_type_name(*obj))),
         Frame::Slots { obj, plan, next, started } => {
             if *started {
@@ -160,6 +168,7 @@ fn written_by(walker: &Walker, depth: usize) -> Option<Obj> {
             let (key, item) = fast::dict_next(*obj, &mut pos)?;
             Some(if value.is_some() { key } else { item })
         }
+        Frame::Inline { attributes, next, .. } => (*next > 0).then(|| attributes.get(next - 1).1),
         Frame::Set { obj, pos, .. } => {
             let (mut at, mut last) = (0, None);
             while at < *pos {

@@ -50,6 +50,10 @@ fn part(walker: &Walker, depth: usize) -> String {
                 Some((key, _)) => format!("[{}]", short(key)),
             }
         }
+        Frame::Inline { attributes, next, .. } => match next.checked_sub(1) {
+            Some(at) if at >= 0 => attribute(attributes.get(at).0),
+            _ => String::new(),
+        },
         Frame::Pairs { pair, .. } => match pair {
             Some(pair) => format!("[{}]", short(fast::tuple_get(*pair, 0))),
             None => String::new(),
