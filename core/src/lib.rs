@@ -32,12 +32,12 @@ pub mod opcode;
 #[allow(unsafe_code, reason = "raw output buffer behind a bounds-checked surface")]
 pub mod out;
 pub mod parcel;
+#[allow(unsafe_code, reason = "threads write to disjoint ranges of one output buffer")]
+pub mod parts;
 #[cfg(unix)]
 pub mod shm;
 #[cfg(unix)]
 pub mod sys;
-#[allow(unsafe_code, reason = "threads write to disjoint ranges of one output buffer")]
-pub mod parts;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[allow(unsafe_code, reason = "a pool that a forked child leaves to its parent")]

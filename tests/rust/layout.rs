@@ -20,6 +20,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("core/src/sys/memfile.rs", "memfd_create, shm_open, ftruncate, fallocate"),
     ("core/src/sys/memory.rs", "mmap and madvise"),
     ("core/src/sys/process.rs", "getpid, kill, clock_gettime"),
+    ("core/src/parts.rs", "threads that write to disjoint ranges of one output buffer"),
     // Calls of the CUDA driver.
     ("gpu/src/enabled/probe.rs", "calls the driver's C functions before cudarc may be used"),
     // Raw layouts of CPython, each with the versions that it was read for.
