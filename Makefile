@@ -25,7 +25,7 @@ EXTENSION := $(STAMPS)/extension
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) \
     $(shell find core gpu numpy_ext python -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help demo test test-rust test-py conformance lint lint-rust lint-py fmt bench fuzz matrix wheel clean FORCE
+.PHONY: help demo test test-rust test-py cudasim conformance lint lint-rust lint-py fmt bench fuzz matrix wheel clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +49,11 @@ test-rust: ## the Rust tests; they need no Python
 	     END { printf "Rust tests, all binaries: %d passed, %d failed, %d skipped\n", p, f, s }' $(RESULTS)/rust.log; \
 	exit $$rc
 
-test-py: $(EXTENSION) $(STAMPS)/group-test ## the Python tests
+# The driver that tests run on where there is no device; it needs Linux.
+cudasim: ## install the simulated CUDA driver into target/cudasim
+	@if [ "$$(uname)" = Linux ]; then cargo run --locked --quiet -p ferropickle-cudasim -- target/cudasim; fi
+
+test-py: $(EXTENSION) $(STAMPS)/group-test cudasim ## the Python tests
 	@mkdir -p $(RESULTS)
 	$(BIN)/python -m pytest --junitxml=$(RESULTS)/python.xml tests/python $(PYTEST_ARGS)
 

@@ -14,6 +14,7 @@ export CARGO_TARGET_DIR=$PWD/target/matrix
 export CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 pip_version=$(sed -n 's/^PIP_VERSION := //p' Makefile)
 mkdir -p "$results"
+make --no-print-directory cudasim
 
 # Prints "3.11.7" or "3.14.0t" if $1 runs and is a CPython of version $2.
 full_version() {

@@ -23,6 +23,11 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("core/src/parts.rs", "threads that write to disjoint ranges of one output buffer"),
     // Calls of the CUDA driver.
     ("gpu/src/enabled/probe.rs", "calls the driver's C functions before cudarc may be used"),
+    // The simulated driver is a library in C's terms; what that needs is in four files.
+    ("tests/cudasim/src/api.rs", "exports the driver's C functions"),
+    ("tests/cudasim/src/bytes.rs", "the memory of simulated devices, read and written by address"),
+    ("tests/cudasim/src/raw.rs", "pointers that callers in C pass"),
+    ("tests/cudasim/src/sys.rs", "memory files, mappings, descriptors of other processes"),
     // Raw layouts of CPython, each with the versions that it was read for.
     ("python/src/fast/datetime.rs", "fields of the datetime family"),
     ("python/src/fast/dict.rs", "the entries of a dict"),
