@@ -21,8 +21,11 @@
 //! | calls of the operating system | `sys` (Unix) |
 //! | a stream with its buffers, as bytes and as a file | [`parcel`] |
 //! | threads for work on large memory | [`threads`] |
+//! | how strided memory is packed, by how many threads | [`strided`], [`copy`], [`threads`] |
 
 pub mod buffer;
+#[allow(unsafe_code, reason = "copies between raw places")]
+pub mod copy;
 pub mod decode;
 pub mod encode;
 pub mod error;
@@ -38,9 +41,11 @@ pub mod parts;
 pub mod shm;
 #[cfg(unix)]
 pub mod sys;
+pub mod strided;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[allow(unsafe_code, reason = "a pool that a forked child leaves to its parent")]
+#[allow(unsafe_code, reason = "a pool that outlives everything, behind an atomic pointer")]
 pub mod threads;
 
 pub use error::{Error, Result};

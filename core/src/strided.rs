@@ -1,0 +1,223 @@
+//! How the elements of an array lie in memory: arithmetic of lengths and
+//! strides, on no memory at all.
+
+/// One axis of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// Elements along the axis.
+    pub len: usize,
+    /// Bytes from one element to the next; negative or 0 too.
+    pub stride: isize,
+}
+
+/// Elements of one size, at places that the axes give, outermost axis first.
+/// Offsets are counted from the element whose indices are all 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    axes: Vec<Axis>,
+    item_bytes: usize,
+    len_bytes: usize,
+    /// Bytes before the first element, and from it to the end of the last.
+    before: usize,
+    after: usize,
+}
+
+impl Layout {
+    /// The layout of an array; `None` if it reaches further than memory can.
+    pub fn new(axes: impl IntoIterator<Item = Axis>, item_bytes: usize) -> Option<Layout> {
+        let axes: Vec<Axis> = axes.into_iter().collect();
+        let whole = |size: &usize| *size <= isize::MAX as usize;
+        if axes.iter().any(|axis| axis.len == 0) {
+            return Some(Layout { axes, item_bytes, len_bytes: 0, before: 0, after: 0 });
+        }
+        let len_bytes =
+            axes.iter().try_fold(item_bytes, |n, axis| n.checked_mul(axis.len)).filter(whole)?;
+        let (mut before, mut after) = (0usize, item_bytes);
+        for axis in &axes {
+            let reach = axis.stride.unsigned_abs().checked_mul(axis.len - 1)?;
+            let side = if axis.stride < 0 { &mut before } else { &mut after };
+            *side = side.checked_add(reach).filter(whole)?;
+        }
+        Some(Layout { axes, item_bytes, len_bytes, before, after })
+    }
+
+    /// The axes, outermost first.
+    pub fn axes(&self) -> &[Axis] {
+        &self.axes
+    }
+
+    /// Bytes of one element.
+    pub fn item_bytes(&self) -> usize {
+        self.item_bytes
+    }
+
+    /// Bytes of all elements together.
+    pub fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    /// Bytes of memory that lie before the first element.
+    pub fn before(&self) -> usize {
+        self.before
+    }
+
+    /// Bytes from the lowest to the highest that an element has.
+    pub fn extent(&self) -> usize {
+        self.before + self.after
+    }
+
+    /// Whether elements share memory with each other for certain, as those of a
+    /// broadcast array do.
+    pub fn repeats(&self) -> bool {
+        self.len_bytes > self.extent()
+            || self.axes.iter().any(|axis| axis.len > 1 && axis.stride == 0)
+    }
+
+    /// The axes by falling stride: the order in which memory is passed through
+    /// once. Axes of equal strides keep their order.
+    pub fn memory_order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.axes.len()).collect();
+        order.sort_by_key(|&i| {
+            let axis = self.axes[i];
+            // An axis of one element can stand anywhere: let it stay in place.
+            core::cmp::Reverse(if axis.len == 1 { usize::MAX } else { axis.stride.unsigned_abs() })
+        });
+        order
+    }
+
+    /// The same elements with the axes in another order.
+    ///
+    /// # Panics
+    /// If `order` does not name each axis once.
+    pub fn permuted(&self, order: &[usize]) -> Layout {
+        assert_eq!(order.len(), self.axes.len(), "an order names each axis");
+        Layout { axes: order.iter().map(|&i| self.axes[i]).collect(), ..self.clone() }
+    }
+
+    /// Strides of an array of these lengths that was copied with its axes in
+    /// `order`, outermost first, without gaps.
+    pub fn packed_strides(&self, order: &[usize]) -> Vec<isize> {
+        let mut strides = vec![0; self.axes.len()];
+        let mut step = self.item_bytes;
+        for &i in order.iter().rev() {
+            strides[i] = step as isize;
+            step = step.saturating_mul(self.axes[i].len.max(1));
+        }
+        strides
+    }
+
+    /// The fewest axes that give the same elements in the same order, and the
+    /// bytes of the blocks that they step over.
+    pub fn blocks(&self) -> (Vec<Axis>, usize) {
+        let mut axes: Vec<Axis> = Vec::with_capacity(self.axes.len());
+        for &axis in self.axes.iter().filter(|axis| axis.len != 1) {
+            match axes.last_mut() {
+                Some(outer) if outer.stride == axis.stride.wrapping_mul(axis.len as isize) => {
+                    *outer = Axis { len: outer.len * axis.len, stride: axis.stride };
+                }
+                _ => axes.push(axis),
+            }
+        }
+        let mut block = self.item_bytes;
+        while let Some(inner) = axes.last()
+            && inner.stride == block as isize
+        {
+            block *= inner.len;
+            axes.pop();
+        }
+        (axes, block)
+    }
+
+    /// Whether an element of this array, whose first is at `at`, may share
+    /// memory with one of another. False is certain; true may be too careful.
+    pub fn may_meet(&self, at: usize, other: &Layout, other_at: usize) -> bool {
+        if self.len_bytes == 0 || other.len_bytes == 0 {
+            return false;
+        }
+        let (low, other_low) = (at - self.before, other_at - other.before);
+        if low + self.extent() <= other_low || other_low + other.extent() <= low {
+            return false;
+        }
+        // All blocks of both begin at multiples of this from their lowest.
+        let (axes, block) = self.blocks();
+        let (other_axes, other_block) = other.blocks();
+        let all = axes.iter().chain(&other_axes).map(|axis| axis.stride.unsigned_abs());
+        let step = all.fold(0, common_divisor);
+        if step == 0 {
+            return true;
+        }
+        let ahead = (other_low as isize).wrapping_sub(low as isize).rem_euclid(step as isize);
+        let ahead = ahead as usize;
+        ahead < block || ahead + other_block > step
+    }
+}
+
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(axes: &[(usize, isize)], item_bytes: usize) -> Layout {
+        let axes = axes.iter().map(|&(len, stride)| Axis { len, stride });
+        Layout::new(axes, item_bytes).expect("fits")
+    }
+
+    #[test]
+    fn extents() {
+        let dense = layout(&[(3, 32), (4, 8)], 8);
+        assert_eq!((dense.len_bytes(), dense.before(), dense.extent()), (96, 0, 96));
+        let backwards = layout(&[(5, -8)], 8);
+        assert_eq!((backwards.before(), backwards.extent()), (32, 40));
+        let broadcast = layout(&[(1000, 0), (2, 8)], 8);
+        assert_eq!((broadcast.len_bytes(), broadcast.extent()), (16_000, 16));
+        assert!(broadcast.repeats() && !dense.repeats());
+        assert_eq!(layout(&[(0, 8), (usize::MAX, 8)], 8).extent(), 0);
+        assert_eq!(layout(&[], 4).extent(), 4);
+        let huge = [Axis { len: 2, stride: isize::MAX }; 2];
+        assert!(Layout::new(huge, 8).is_none());
+        assert!(Layout::new([Axis { len: usize::MAX, stride: 8 }], 8).is_none());
+    }
+
+    #[test]
+    fn orders() {
+        let turned = layout(&[(4, 8), (2, 96), (3, 32)], 8);
+        let order = turned.memory_order();
+        assert_eq!(order, [1, 2, 0]);
+        assert_eq!(turned.packed_strides(&order), [8, 96, 32]);
+        assert_eq!(turned.permuted(&order).blocks(), (vec![], 192));
+        assert_eq!(layout(&[(3, 1), (1, 7), (2, 3)], 1).memory_order(), [1, 2, 0]);
+    }
+
+    #[test]
+    fn blocks_are_as_large_as_they_can_be() {
+        assert_eq!(layout(&[(3, 32), (4, 8)], 8).blocks(), (vec![], 96));
+        let rows = layout(&[(3, 64), (4, 8)], 8);
+        assert_eq!(rows.blocks(), (vec![Axis { len: 3, stride: 64 }], 32));
+        let columns = layout(&[(3, 64), (4, 16)], 8);
+        assert_eq!(columns.blocks(), (vec![Axis { len: 12, stride: 16 }], 8));
+        assert_eq!(layout(&[(1, 5)], 3).blocks(), (vec![], 3));
+        let backwards = layout(&[(6, -8)], 8);
+        assert_eq!(backwards.blocks(), (vec![Axis { len: 6, stride: -8 }], 8));
+    }
+
+    #[test]
+    fn meetings() {
+        let column = layout(&[(100, 64)], 8);
+        assert!(column.may_meet(1000, &column, 1000));
+        assert!(!column.may_meet(1000, &column, 1008));
+        let pair = layout(&[(100, 64), (2, 8)], 8);
+        assert!(!pair.may_meet(1000, &pair, 1016));
+        assert!(pair.may_meet(1000, &pair, 1008));
+        assert!(pair.may_meet(1016, &pair, 1008 + 64));
+        let part = layout(&[(5, 8)], 8);
+        assert!(part.may_meet(1000, &part, 1024));
+        assert!(!part.may_meet(1000, &part, 1040));
+        assert!(!part.may_meet(1000, &layout(&[(0, 8)], 8), 1000));
+        let backwards = layout(&[(5, -8)], 8);
+        assert!(backwards.may_meet(1040, &part, 1000));
+        assert!(!backwards.may_meet(1040 + 32, &part, 1000));
+    }
+}
