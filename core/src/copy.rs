@@ -7,12 +7,13 @@
 //! what the layout covers and write its [`Layout::len_bytes`] bytes. Threads
 //! are given parts of the target that have no byte in common.
 
+use crate::out::copy_long;
 use crate::strided::{Axis, Layout};
 use crate::threads;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 /// Copies of fewer bytes stay on one thread: waking the others costs more.
-const PARALLEL_FROM_BYTES: usize = 4 << 20;
+pub const PARALLEL_FROM_BYTES: usize = 4 << 20;
 /// What one thread takes at a time.
 const PART_BYTES: usize = 1 << 20;
 /// Elements of a square tile where source and target run across each other.
@@ -32,10 +33,60 @@ struct Place {
     to: *mut u8,
 }
 
+impl Place {
+    /// The place so many bytes further in the source and in the target.
+    fn moved(&self, from: isize, to: usize) -> Place {
+        Place { from: self.from.wrapping_offset(from), to: self.to.wrapping_add(to) }
+    }
+}
+
 // SAFETY: threads read the source only, and each writes a part of its own.
 unsafe impl Send for Place {}
 // SAFETY: as above.
 unsafe impl Sync for Place {}
+
+/// Strided memory that is to be copied: the only way in which code without
+/// `unsafe` can name some.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    from: *const u8,
+    layout: &'a Layout,
+}
+
+impl<'a> Source<'a> {
+    /// The elements of a layout whose first is at `from`.
+    ///
+    /// # Safety
+    /// Every element must be readable as long as the source is used.
+    pub unsafe fn new(from: *const u8, layout: &'a Layout) -> Source<'a> {
+        Source { from, layout }
+    }
+
+    /// Bytes of all elements together.
+    pub fn len_bytes(&self) -> usize {
+        self.layout.len_bytes()
+    }
+
+    /// Copies the elements.
+    ///
+    /// # Panics
+    /// If there is another number of bytes in `to`.
+    pub fn fill(&self, to: &mut [u8]) {
+        assert_eq!(to.len(), self.len_bytes(), "room for exactly the elements");
+        // SAFETY: by the contract of `new`; a borrowed slice is nobody else's.
+        unsafe { gather(self.from, self.layout, to.as_mut_ptr()) }
+    }
+
+    /// As [`Source::fill`], where nothing is yet.
+    ///
+    /// # Safety
+    /// `to` must be valid for writes of [`Source::len_bytes`] bytes, which are no
+    /// element's.
+    pub unsafe fn write_to(&self, to: *mut u8) {
+        // SAFETY: the contracts of both.
+        unsafe { gather(self.from, self.layout, to) }
+    }
+}
 
 /// Copies the elements of a layout, whose first is at `from`, one after another
 /// in the order of its axes to `to`.
@@ -43,7 +94,7 @@ unsafe impl Sync for Place {}
 /// # Safety
 /// Every element must be readable, `to` valid for writes of
 /// [`Layout::len_bytes`] bytes, and the two must have no byte in common.
-pub unsafe fn gather(from: *const u8, layout: &Layout, to: *mut u8) {
+unsafe fn gather(from: *const u8, layout: &Layout, to: *mut u8) {
     if layout.len_bytes() == 0 {
         return;
     }
@@ -63,10 +114,11 @@ pub unsafe fn copy(from: &[u8], to: *mut u8) {
     let len = from.len();
     let pool = if len >= PARALLEL_FROM_BYTES { threads::pool() } else { None };
     let part = |at: usize| {
-        let place = place;
+        let part = place.moved(at as isize, at);
         // SAFETY: the part lies within both by the bound of `at`.
         unsafe {
-            place.from.add(at).copy_to_nonoverlapping(place.to.add(at), PART_BYTES.min(len - at));
+            let from = core::slice::from_raw_parts(part.from, PART_BYTES.min(len - at));
+            copy_long(from, part.to);
         }
     };
     match pool {
@@ -103,12 +155,12 @@ unsafe fn split(place: Place, steps: &[Step], block: usize, len_bytes: usize) {
     let longest = (0..steps.len()).max_by_key(|&i| steps[i].len);
     let pool = if len_bytes >= PARALLEL_FROM_BYTES { threads::pool() } else { None };
     let (Some(axis), Some(pool)) = (longest, pool) else {
-        // SAFETY: the contract.
-        return match longest {
-            Some(_) => unsafe { copy_steps(place, steps, block) },
-            None => unsafe {
-                copy(core::slice::from_raw_parts(place.from, block), place.to);
-            },
+        return if longest.is_some() {
+            // SAFETY: the contract.
+            unsafe { copy_steps(place, steps, block) }
+        } else {
+            // SAFETY: the contract, for the one block that there is.
+            unsafe { copy(core::slice::from_raw_parts(place.from, block), place.to) }
         };
     };
     let len = steps[axis].len;
@@ -120,16 +172,10 @@ unsafe fn split(place: Place, steps: &[Step], block: usize, len_bytes: usize) {
             let mut steps = steps.to_vec();
             let step = steps[axis];
             steps[axis].len = part.min(len - first);
-            let place = place;
+            let part = place.moved(first as isize * step.from, first * step.to);
             // SAFETY: the part's elements are elements of the whole, and those
             // of different parts have different places in the target.
-            unsafe {
-                let place = Place {
-                    from: place.from.offset(first as isize * step.from),
-                    to: place.to.add(first * step.to),
-                };
-                copy_steps(place, &steps, block);
-            }
+            unsafe { copy_steps(part, &steps, block) };
         });
     });
 }
@@ -297,7 +343,7 @@ mod tests {
 
     #[test]
     fn large_ones_are_cut_among_threads() {
-        let side = 1500usize;
+        let side = 1100usize;
         let memory: Vec<u8> = (0..side * side * 4).map(|n| (n / 5) as u8).collect();
         let row = side as isize * 4;
         check(&memory, 0, &layout(&[(side, row), (side, 4)], 4));

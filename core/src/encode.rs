@@ -5,6 +5,7 @@
 //! [`FRAME_TARGET_BYTES`] closed at opcode boundaries, payloads of at least
 //! that size outside frames, no header on frames under four bytes.
 
+use crate::copy::Source;
 use crate::error::{Error, Result};
 use crate::limits::{FRAME_HEADER_BYTES, FRAME_MIN_BYTES, FRAME_TARGET_BYTES, HIGHEST_PROTOCOL};
 use crate::opcode::Op;
@@ -453,10 +454,46 @@ impl<S: Storage> Encoder<S> {
     /// A bytearray (protocol 5).
     pub fn bytearray(&mut self, data: &[u8]) {
         debug_assert!(self.proto >= 5);
+        self.payload(&Self::bytearray_head(data.len()), data);
+    }
+
+    /// The header of a bytearray that the caller writes to the file by itself,
+    /// as [`Encoder::bytes_detached`].
+    pub fn bytearray_detached(&mut self, n: usize) {
+        self.end_frame();
+        self.out.put_slice(&Self::bytearray_head(n));
+    }
+
+    fn bytearray_head(n: usize) -> [u8; 9] {
         let mut head = [0u8; 9];
         head[0] = Op::Bytearray8 as u8;
-        head[1..9].copy_from_slice(&(data.len() as u64).to_le_bytes());
-        self.payload(&head, data);
+        head[1..9].copy_from_slice(&(n as u64).to_le_bytes());
+        head
+    }
+
+    /// A bytearray of the elements of strided memory (protocol 5).
+    pub fn bytearray_of(&mut self, source: &Source<'_>) {
+        self.payload_of(&Self::bytearray_head(source.len_bytes()), source);
+    }
+
+    /// Bytes of the elements of strided memory (protocol 4 and up).
+    pub fn bytes_of(&mut self, source: &Source<'_>) -> Result<()> {
+        let (head, used) = self.bytes_head(source.len_bytes())?;
+        self.payload_of(&head[..used], source);
+        Ok(())
+    }
+
+    fn payload_of(&mut self, head: &[u8], source: &Source<'_>) {
+        let n = source.len_bytes();
+        if n >= FRAME_TARGET_BYTES {
+            self.end_frame();
+            self.out.reserve(head.len() + n + 64);
+        }
+        self.out.put_slice(head);
+        self.out.put_source(source);
+        if n >= FRAME_TARGET_BYTES {
+            self.begin_frame();
+        }
     }
 
     /// A header and a payload, outside frames if the payload is large.

@@ -21,7 +21,8 @@
 //! | calls of the operating system | `sys` (Unix) |
 //! | a stream with its buffers, as bytes and as a file | [`parcel`] |
 //! | threads for work on large memory | [`threads`] |
-//! | how strided memory is packed, by how many threads | [`strided`], [`copy`], [`threads`] |
+//! | which arrays share memory in a stream | [`regions`] |
+//! | how strided memory is packed | [`strided`], [`copy`] |
 
 pub mod buffer;
 #[allow(unsafe_code, reason = "copies between raw places")]
@@ -37,11 +38,12 @@ pub mod out;
 pub mod parcel;
 #[allow(unsafe_code, reason = "threads write to disjoint ranges of one output buffer")]
 pub mod parts;
+pub mod regions;
 #[cfg(unix)]
 pub mod shm;
+pub mod strided;
 #[cfg(unix)]
 pub mod sys;
-pub mod strided;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[allow(unsafe_code, reason = "a pool that a forked child leaves to its parent")]

@@ -8,6 +8,7 @@
 //! `grow`. A storage keeps its memory alive as long as it lives and preserves
 //! bytes `0..len` over `grow`.
 
+use crate::copy::{self, PARALLEL_FROM_BYTES, Source};
 use core::ptr::NonNull;
 
 /// Memory that an [`Out`] writes into. The Python side gives one over a
@@ -161,7 +162,21 @@ impl<S: Storage> Out<S> {
         }
         // SAFETY: room for n bytes was made sure above; `bytes` cannot overlap
         // memory that only this buffer writes.
-        unsafe { copy_long(bytes, self.ptr.as_ptr().add(self.len)) };
+        unsafe {
+            let to = self.ptr.as_ptr().add(self.len);
+            if n < PARALLEL_FROM_BYTES { copy_long(bytes, to) } else { copy::copy(bytes, to) }
+        }
+        self.len += n;
+    }
+
+    /// Appends the elements of strided memory.
+    pub fn put_source(&mut self, source: &Source<'_>) {
+        let n = source.len_bytes();
+        if self.cap - self.len < n && !self.reserve_cold(n) {
+            return;
+        }
+        // SAFETY: room was made sure above; nobody else's memory is there.
+        unsafe { source.write_to(self.ptr.as_ptr().add(self.len)) };
         self.len += n;
     }
 

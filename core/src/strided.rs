@@ -66,44 +66,10 @@ impl Layout {
         self.before + self.after
     }
 
-    /// Whether elements share memory with each other for certain, as those of a
-    /// broadcast array do.
-    pub fn repeats(&self) -> bool {
-        self.len_bytes > self.extent()
-            || self.axes.iter().any(|axis| axis.len > 1 && axis.stride == 0)
-    }
-
-    /// The axes by falling stride: the order in which memory is passed through
-    /// once. Axes of equal strides keep their order.
-    pub fn memory_order(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.axes.len()).collect();
-        order.sort_by_key(|&i| {
-            let axis = self.axes[i];
-            // An axis of one element can stand anywhere: let it stay in place.
-            core::cmp::Reverse(if axis.len == 1 { usize::MAX } else { axis.stride.unsigned_abs() })
-        });
-        order
-    }
-
-    /// The same elements with the axes in another order.
-    ///
-    /// # Panics
-    /// If `order` does not name each axis once.
-    pub fn permuted(&self, order: &[usize]) -> Layout {
-        assert_eq!(order.len(), self.axes.len(), "an order names each axis");
-        Layout { axes: order.iter().map(|&i| self.axes[i]).collect(), ..self.clone() }
-    }
-
-    /// Strides of an array of these lengths that was copied with its axes in
-    /// `order`, outermost first, without gaps.
-    pub fn packed_strides(&self, order: &[usize]) -> Vec<isize> {
-        let mut strides = vec![0; self.axes.len()];
-        let mut step = self.item_bytes;
-        for &i in order.iter().rev() {
-            strides[i] = step as isize;
-            step = step.saturating_mul(self.axes[i].len.max(1));
-        }
-        strides
+    /// Whether the memory from the lowest byte to the highest is no more than the
+    /// elements are, and no axis runs backwards: sent whole, it costs nothing.
+    pub fn is_compact(&self) -> bool {
+        self.extent() <= self.len_bytes && self.before == 0
     }
 
     /// The fewest axes that give the same elements in the same order, and the
@@ -173,22 +139,14 @@ mod tests {
         assert_eq!((backwards.before(), backwards.extent()), (32, 40));
         let broadcast = layout(&[(1000, 0), (2, 8)], 8);
         assert_eq!((broadcast.len_bytes(), broadcast.extent()), (16_000, 16));
-        assert!(broadcast.repeats() && !dense.repeats());
+        assert!(broadcast.is_compact() && dense.is_compact() && !backwards.is_compact());
+        assert!(!layout(&[(5, 16)], 8).is_compact());
+        assert!(layout(&[(4, 8), (3, 32)], 8).is_compact());
         assert_eq!(layout(&[(0, 8), (usize::MAX, 8)], 8).extent(), 0);
         assert_eq!(layout(&[], 4).extent(), 4);
         let huge = [Axis { len: 2, stride: isize::MAX }; 2];
         assert!(Layout::new(huge, 8).is_none());
         assert!(Layout::new([Axis { len: usize::MAX, stride: 8 }], 8).is_none());
-    }
-
-    #[test]
-    fn orders() {
-        let turned = layout(&[(4, 8), (2, 96), (3, 32)], 8);
-        let order = turned.memory_order();
-        assert_eq!(order, [1, 2, 0]);
-        assert_eq!(turned.packed_strides(&order), [8, 96, 32]);
-        assert_eq!(turned.permuted(&order).blocks(), (vec![], 192));
-        assert_eq!(layout(&[(3, 1), (1, 7), (2, 3)], 1).memory_order(), [1, 2, 0]);
     }
 
     #[test]

@@ -138,6 +138,7 @@ pub fn run_dump(
     } else {
         None
     };
+    let failed = failed.or_else(|| walker.hooks.deliver().err().map(|raised| raised.into_py(py)));
     let oversized = core::mem::take(&mut walker.by_value.oversized);
     let bytes = if failed.is_none() && !to_file { walker.take_output() } else { Ok(root.clone()) };
     let collected = walker.hooks.collected.take().unwrap_or_default();

@@ -353,7 +353,7 @@ fn numpy_kind(name: &[u8]) -> Option<Kind> {
     match name.strip_prefix(b"numpy.")? {
         b"ndarray" => Some(Kind::NumpyArray),
         b"datetime64" | b"timedelta64" => Some(Kind::CReduce),
-        rest => fast::numpy::scalar_len(rest).map(|_| Kind::NumpyScalar),
+        rest => ferropickle_numpy::scalar::len(rest).map(|_| Kind::NumpyScalar),
     }
 }
 

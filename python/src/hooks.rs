@@ -1,7 +1,7 @@
 //! What a pickler's user can hook into, looked up once when a dump begins.
 
 use crate::error::Raised;
-use crate::fast::{Obj, Own};
+use crate::fast::{self, Obj, Own, sequence};
 use crate::types;
 use ferropickle_core::buffer::BufferTable;
 
@@ -11,6 +11,22 @@ pub enum Table {
     Copyreg,
     /// A pickler's own mapping.
     Own(Own),
+}
+
+/// PickleBuffers for a list.
+pub struct Appended {
+    list: Own,
+    pub buffers: Vec<Own>,
+}
+
+impl Appended {
+    fn deliver(mut self) -> Result<(), Raised> {
+        if self.buffers.is_empty() {
+            return Ok(());
+        }
+        let all = sequence::take_list(&mut self.buffers, 0)?;
+        fast::extend(self.list.obj(), all.obj())
+    }
 }
 
 /// The hooks of one dump.
@@ -24,6 +40,9 @@ pub struct Hooks {
     pub buffer_callback: Option<Own>,
     /// Takes the buffers that leave the stream, in place of a callback.
     pub collected: Option<BufferTable>,
+    /// As `collected`, where the callback is `append` of a list: it cannot say
+    /// no, so the list gets all of them at the end, and no code runs meanwhile.
+    pub appended: Option<Appended>,
     pub table: Table,
     /// Answers of the buffer callback so far, which a restart uses again: a
     /// buffer must not be handed out twice.
@@ -40,6 +59,7 @@ impl Default for Hooks {
             reducer_override: None,
             buffer_callback: None,
             collected: None,
+            appended: None,
             table: Table::Copyreg,
             buffer_answers: Vec::new(),
             next_answer: 0,
@@ -50,7 +70,26 @@ impl Default for Hooks {
 impl Hooks {
     /// The hooks of a plain `dumps`.
     pub fn plain(buffer_callback: Option<Own>) -> Hooks {
-        Hooks { buffer_callback, ..Hooks::default() }
+        let mut hooks = Hooks::default();
+        hooks.call_back(buffer_callback);
+        hooks
+    }
+
+    fn call_back(&mut self, buffer_callback: Option<Own>) {
+        let list =
+            buffer_callback.as_ref().and_then(|callback| sequence::list_append(callback.obj()));
+        match list {
+            Some(list) => self.appended = Some(Appended { list, buffers: Vec::new() }),
+            None => self.buffer_callback = buffer_callback,
+        }
+    }
+
+    /// Gives a list the buffers that its `append` was to take.
+    pub fn deliver(&mut self) -> Result<(), Raised> {
+        match self.appended.take() {
+            Some(appended) => appended.deliver(),
+            None => Ok(()),
+        }
     }
 
     /// The hooks of a dump whose buffers are collected.
@@ -60,7 +99,7 @@ impl Hooks {
 
     /// Whether buffers may leave the stream.
     pub fn out_of_band(&self) -> bool {
-        self.collected.is_some() || self.buffer_callback.is_some()
+        self.collected.is_some() || self.appended.is_some() || self.buffer_callback.is_some()
     }
 
     /// The hooks that a pickler object or its class defines. A base method of
@@ -78,15 +117,16 @@ impl Hooks {
             None => Table::Copyreg,
         };
         let observer = pickler.getattr_opt(names.observe.obj())?;
-        Ok(Hooks {
+        let mut hooks = Hooks {
             has_persistent_id: persistent_id.is_some() || observer.is_some(),
             observer,
             persistent_id,
             reducer_override: pickler.getattr_opt(names.reducer_override.obj())?,
-            buffer_callback,
             table,
             ..Hooks::default()
-        })
+        };
+        hooks.call_back(buffer_callback);
+        Ok(hooks)
     }
 
     /// Whether the hooks run for nearly every object, so that nothing can be
@@ -108,6 +148,9 @@ impl Hooks {
         self.next_answer = 0;
         if let Some(collected) = &mut self.collected {
             collected.clear();
+        }
+        if let Some(appended) = &mut self.appended {
+            appended.buffers.clear();
         }
     }
 

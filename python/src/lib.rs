@@ -17,6 +17,7 @@
 mod api;
 #[cfg(unix)]
 mod arena;
+mod arrays;
 mod buffers;
 mod build;
 mod byvalue;

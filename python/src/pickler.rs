@@ -11,6 +11,7 @@ use crate::sink::Sink;
 use crate::types::{from_bound, to_bound};
 use crate::walk::{Options, Walker};
 use ferropickle_core::memo::{Entry, Memo};
+use ferropickle_core::regions::Regions;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -39,6 +40,8 @@ pub struct Pickler {
     made: bool,
     setup: Option<Setup>,
     memo: Memo,
+    /// Memory of arrays in the streams so far, by memo index too.
+    regions: Regions,
     next_index: u32,
     /// References to the objects in the memo, and to temporaries.
     pins: Vec<Obj>,
@@ -62,6 +65,7 @@ impl Pickler {
             made: true,
             setup: None,
             memo: Memo::new(),
+            regions: Regions::default(),
             next_index: 0,
             pins: Vec::new(),
             fast: false,
@@ -170,6 +174,7 @@ impl Pickler {
         }
         let mut this = slf.try_borrow_mut()?;
         let old = this.forget();
+        this.regions.clear();
         (this.memo, this.pins, this.next_index) = (table, pins, next);
         drop(this);
         release(old);
@@ -227,6 +232,7 @@ impl Pickler {
     /// drops them when the object is no longer borrowed.
     fn forget(&mut self) -> Vec<Obj> {
         self.memo.clear();
+        self.regions.clear();
         self.next_index = 0;
         core::mem::take(&mut self.pins)
     }
@@ -263,6 +269,7 @@ impl Pickler {
         let mut walker = scratch::take_walk();
         walker.memo = core::mem::replace(&mut this.memo, Memo::placeholder());
         walker.pins = core::mem::take(&mut this.pins);
+        walker.regions = core::mem::take(&mut this.regions);
         walker.begin(options, hooks, Sink::file(write));
         Ok((walker, choices))
     }
@@ -278,7 +285,8 @@ impl Pickler {
         let root = from_bound(obj);
         let outcome = walker
             .dump(root.obj(), first)
-            .and_then(|()| walker.sink.write(walker.enc.out().as_slice()));
+            .and_then(|()| walker.sink.write(walker.enc.out().as_slice()))
+            .and_then(|()| walker.hooks.deliver());
         let outcome = outcome.map_err(|raised| api::explain(py, raised, &walker, choices.face));
         let oversized = core::mem::take(&mut walker.by_value.oversized);
         let mut this = slf.try_borrow_mut()?;
@@ -286,6 +294,7 @@ impl Pickler {
         this.memo = core::mem::take(&mut walker.memo);
         this.next_index = walker.enc.next_index();
         this.pins = core::mem::take(&mut walker.pins);
+        this.regions = core::mem::take(&mut walker.regions);
         drop(this);
         walker.end();
         scratch::give_walk(walker);

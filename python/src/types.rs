@@ -62,7 +62,6 @@ table! {
         dispatch_table = c"dispatch_table";
         find_class = c"find_class";
         int = c"int";
-        itemsize = c"itemsize";
         is_safe = c"is_safe";
         value_slot = c"_value_";
         latin1 = c"latin1";

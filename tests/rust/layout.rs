@@ -13,6 +13,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     // Memory of the core's own.
     ("core/src/buffer/owner.rs", "a region of memory and who frees it"),
     ("core/src/threads.rs", "a pool that a forked child leaves to its parent"),
+    ("core/src/copy.rs", "copies of strided memory between raw places"),
     ("core/src/out.rs", "the output buffer of the encoder, without a check for each byte"),
     ("core/src/shm/arena.rs", "slots as raw memory, filled and read by their holders alone"),
     ("core/src/shm/layout.rs", "the head of a segment seen as a table of atomics"),
@@ -28,6 +29,11 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("tests/cudasim/src/bytes.rs", "the memory of simulated devices, read and written by address"),
     ("tests/cudasim/src/raw.rs", "pointers that callers in C pass"),
     ("tests/cudasim/src/sys.rs", "memory files, mappings, descriptors of other processes"),
+    // NumPy's structs and its C functions.
+    ("numpy_ext/src/dtype.rs", "fields of dtypes"),
+    ("numpy_ext/src/rebuild.rs", "arrays made over memory that another object keeps"),
+    ("numpy_ext/src/scalar.rs", "the value of a scalar"),
+    ("numpy_ext/src/view.rs", "fields of arrays"),
     // Raw layouts of CPython, each with the versions that it was read for.
     ("python/src/fast/datetime.rs", "fields of the datetime family"),
     ("python/src/fast/dict.rs", "the entries of a dict"),
@@ -38,7 +44,6 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/fast/instance.rs", "attribute dicts and slots where the interpreter keeps them"),
     ("python/src/fast/long.rs", "the digits of an int"),
     ("python/src/fast/mod.rs", "the handles `Obj` and `Own`, reference counts, type flags"),
-    ("python/src/fast/numpy.rs", "fields of NumPy's arrays, dtypes and scalars"),
     ("python/src/fast/private.rs", "functions that CPython exports and PyO3 does not declare"),
     ("python/src/fast/sequence.rs", "items of lists and tuples, moved in where they lie"),
     ("python/src/fast/storage.rs", "a bytes object that grows in place while it is written"),
@@ -57,6 +62,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/byvalue/typing.rs", "classes called with keywords"),
     ("python/src/walk/global.rs", "names looked up in modules without running code"),
     ("python/src/walk/instance.rs", "the type of a plain instance, as an object"),
+    ("python/src/walk/numpy.rs", "memory of arrays, where their fields say that it is"),
     (
         "python/src/walk/memo.rs",
         "addresses in the memo turned into references when the pure state ends",
@@ -73,12 +79,14 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/build/instance.rs", "instances made without their class being called"),
     ("python/src/build/known.rs", "the datetime family through its C API"),
     ("python/src/build/mapping.rs", "dicts filled in place"),
+    ("python/src/build/numpy.rs", "arrays over the memory of bytes-like objects"),
     ("python/src/build/reduce.rs", "calls with a tuple of arguments"),
     ("python/src/build/scalar.rs", "ints and floats from their bytes or text"),
     ("python/src/build/sequence.rs", "empty containers made, sets filled"),
     ("python/src/build/text.rs", "strings and bytes made at their size and filled in place"),
     // CPython's C API around them.
     ("python/src/arena.rs", "a descriptor that a caller names"),
+    ("python/src/arrays.rs", "what is known of NumPy, shared under the GIL"),
     ("python/src/buffers.rs", "memory of Python objects as buffers of the core, and back"),
     ("python/src/classify.rs", "fields of types"),
     ("python/src/error.rs", "the exception that is set, taken and put back"),

@@ -1,2 +1,168 @@
-//! NumPy arrays and scalars: rebuilt by NumPy's own functions, which the stream
-//! names; there is nothing to do natively yet. The twin of `walk/numpy.rs`.
+//! NumPy arrays: the calls that their reductions and ours lead to, made through
+//! NumPy's C functions. The twin of `walk/numpy.rs`.
+//!
+//! Only calls whose arguments are of exactly the types that a dump writes; all
+//! others are made as the stream says, and so are those that must fail.
+
+use crate::arrays;
+use crate::error::Raised;
+use crate::fast::{self, Obj, Own};
+use ferropickle_numpy::dtype::{self, Elements};
+use ferropickle_numpy::rebuild::{self, Form, Memory};
+use pyo3::Python;
+use pyo3::ffi;
+
+/// The array of a call, if it is one that makes an array over a buffer.
+#[inline(always)]
+pub fn make(callable: Obj, args: Obj) -> Result<Option<Own>, Raised> {
+    match arrays::kit() {
+        Some(Some(kit)) if callable == kit.from_buffer.obj() => of_block(args),
+        Some(Some(kit)) if callable == kit.ndarray.obj() => of_view(args),
+        Some(_) => Ok(None),
+        None => make_first(callable, args),
+    }
+}
+
+#[cold]
+fn make_first(callable: Obj, args: Obj) -> Result<Option<Own>, Raised> {
+    if !arrays::may_be_known(callable) {
+        return Ok(None);
+    }
+    arrays::prepare()?;
+    match arrays::kit() {
+        Some(Some(_)) => make(callable, args),
+        _ => Ok(None),
+    }
+}
+
+/// Lengths or strides.
+type Lengths = Vec<isize>;
+
+/// `_frombuffer(buffer, dtype, shape, order)`.
+fn of_block(args: Obj) -> Result<Option<Own>, Raised> {
+    if !fast::is_tuple(args.ty()) || fast::tuple_len(args) != 4 {
+        return Ok(None);
+    }
+    let [buffer, dtype, shape, order] = [0, 1, 2, 3].map(|i| fast::tuple_get(args, i));
+    let (Some(item_bytes), Some(shape), true) =
+        (bytes_of(dtype), lengths(shape), fast::is_str(order.ty()))
+    else {
+        return Ok(None);
+    };
+    let mut strides = vec![0; shape.len()];
+    let mut len = item_bytes as isize;
+    let mut step = |i: usize| -> Option<()> {
+        strides[i] = len;
+        len = len.checked_mul(shape[i])?;
+        Some(())
+    };
+    let steps = match fast::text::utf8(order, &mut Vec::new()) {
+        b"C" => (0..shape.len()).rev().try_for_each(&mut step),
+        b"F" => (0..shape.len()).try_for_each(&mut step),
+        _ => None,
+    };
+    if steps.is_none() {
+        return Ok(None);
+    }
+    let Some((keeper, memory)) = memory_of(buffer)? else { return Ok(None) };
+    if memory.len != len as usize {
+        return Ok(None);
+    }
+    let form = Form { descr: dtype.ptr(), item_bytes, shape: &shape, strides: &strides, offset: 0 };
+    array(&form, &memory, keeper)
+}
+
+/// `ndarray(shape, dtype, buffer, offset, strides)`.
+fn of_view(args: Obj) -> Result<Option<Own>, Raised> {
+    if !fast::is_tuple(args.ty()) || fast::tuple_len(args) != 5 {
+        return Ok(None);
+    }
+    let [shape, dtype, buffer, offset, strides] = [0, 1, 2, 3, 4].map(|i| fast::tuple_get(args, i));
+    let offset = fast::is_int(offset.ty()).then(|| fast::long::as_i64(offset)).flatten();
+    let (Some(item_bytes), Some(shape), Some(strides), Some(offset)) = (
+        bytes_of(dtype),
+        lengths(shape),
+        lengths(strides),
+        offset.and_then(|offset| usize::try_from(offset).ok()),
+    ) else {
+        return Ok(None);
+    };
+    if shape.len() != strides.len() {
+        return Ok(None);
+    }
+    let Some((keeper, memory)) = memory_of(buffer)? else { return Ok(None) };
+    let form = Form { descr: dtype.ptr(), item_bytes, shape: &shape, strides: &strides, offset };
+    array(&form, &memory, keeper)
+}
+
+fn array(form: &Form<'_>, memory: &Memory, keeper: Own) -> Result<Option<Own>, Raised> {
+    // SAFETY: `bytes_of` found a dtype of plain elements; the keeper is held
+    // until the array has a reference of its own.
+    let made = Python::attach(|py| unsafe { rebuild::array(py, form, memory) });
+    drop(keeper);
+    // SAFETY: a new reference or null with an error set.
+    made.map(|made| unsafe { Own::from_new(made) }).transpose()
+}
+
+/// Bytes of an element, if the object is a dtype of plain ones.
+fn bytes_of(dtype: Obj) -> Option<usize> {
+    // SAFETY: a live object; NumPy was looked up.
+    Python::attach(|py| unsafe {
+        if !dtype::is_dtype(py, dtype.ptr()) {
+            return None;
+        }
+        match dtype::elements(py, dtype.ptr()) {
+            Elements::Bytes(n) => Some(n),
+            Elements::Objects | Elements::Reduce => None,
+        }
+    })
+}
+
+fn lengths(tuple: Obj) -> Option<Lengths> {
+    if !fast::is_tuple(tuple.ty()) {
+        return None;
+    }
+    let one = |i: isize| {
+        let item = fast::tuple_get(tuple, i);
+        let value = fast::is_int(item.ty()).then(|| fast::long::as_i64(item)).flatten()?;
+        isize::try_from(value).ok()
+    };
+    (0..fast::tuple_len(tuple)).map(one).collect()
+}
+
+/// The memory of a bytes-like object, and what keeps it where it is: the object
+/// itself, or a view that forbids it to move.
+fn memory_of(buffer: Obj) -> Result<Option<(Own, Memory)>, Raised> {
+    if fast::is_bytes(buffer.ty()) {
+        let data = fast::bytes_data(buffer);
+        let start = data.as_ptr().cast_mut();
+        let memory = Memory { start, len: data.len(), read_only: true, keeper: buffer.ptr() };
+        return Ok(Some((buffer.own(), memory)));
+    }
+    // SAFETY: live objects throughout; each result is checked.
+    unsafe {
+        let procs = (*buffer.ty()).tp_as_buffer;
+        if procs.is_null() || (*procs).bf_getbuffer.is_none() {
+            return Ok(None);
+        }
+        let keeper = if (*procs).bf_releasebuffer.is_none() {
+            buffer.own()
+        } else {
+            Own::from_new(ffi::PyMemoryView_FromObject(buffer.ptr()))?
+        };
+        let mut view = core::mem::zeroed::<ffi::Py_buffer>();
+        if ffi::PyObject_GetBuffer(keeper.ptr(), &mut view, ffi::PyBUF_SIMPLE) < 0 {
+            Raised::set().discard();
+            return Ok(None);
+        }
+        let memory = Memory {
+            start: view.buf.cast(),
+            len: view.len as usize,
+            read_only: view.readonly != 0,
+            keeper: keeper.ptr(),
+        };
+        // The keeper holds a view of its own, or never moves its memory.
+        ffi::PyBuffer_Release(&mut view);
+        Ok(Some((keeper, memory)))
+    }
+}

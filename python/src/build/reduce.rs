@@ -11,6 +11,9 @@ pub fn call(callable: &Own, args: &Own) -> Result<Own, Raised> {
     if let Some(made) = known::make(callable.obj(), args.obj())? {
         return Ok(made);
     }
+    if let Some(made) = super::numpy::make(callable.obj(), args.obj())? {
+        return Ok(made);
+    }
     // SAFETY: live objects; a TypeError is set if `args` is no tuple.
     unsafe { Own::from_new(ffi::PyObject_CallObject(callable.ptr(), args.ptr())) }
 }

@@ -22,7 +22,6 @@ mod dict;
 pub mod function;
 pub mod instance;
 pub mod long;
-pub mod numpy;
 mod private;
 pub mod sequence;
 pub mod storage;
@@ -285,6 +284,14 @@ pub fn is_true(obj: Obj) -> bool {
 pub fn list_len(list: Obj) -> isize {
     // SAFETY: the caller checked the type.
     unsafe { ffi::PyList_GET_SIZE(list.ptr()) }
+}
+
+/// Puts the items of one list at the end of another.
+pub fn extend(list: Obj, items: Obj) -> Result<(), Raised> {
+    let len = list_len(list);
+    // SAFETY: both are lists; -1 with an error set.
+    let failed = unsafe { ffi::PyList_SetSlice(list.ptr(), len, len, items.ptr()) } < 0;
+    if failed { Err(Raised::set()) } else { Ok(()) }
 }
 
 /// Item `i`, which must be below the length.

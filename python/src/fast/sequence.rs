@@ -113,17 +113,18 @@ pub fn swap_lists(a: Obj, b: Obj) {
     }
 }
 
-/// Whether a callable is `append` of an exact list.
-pub fn is_list_append(callable: Obj) -> bool {
+/// The list whose `append` a callable is, if it is that of an exact list.
+pub fn list_append(callable: Obj) -> Option<Own> {
     // SAFETY: the type checks make the casts of the macros right; a built-in
     // method has a definition with a NUL-terminated name.
     unsafe {
         if callable.ty() != &raw mut ffi::PyCFunction_Type {
-            return false;
+            return None;
         }
         let owner = ffi::PyCFunction_GetSelf(callable.ptr());
         let definition = (*callable.ptr().cast::<ffi::PyCFunctionObject>()).m_ml;
-        Obj::borrowed(owner).is_some_and(|owner| super::is_list(owner.ty()))
-            && core::ffi::CStr::from_ptr((*definition).ml_name) == c"append"
+        let is_append = core::ffi::CStr::from_ptr((*definition).ml_name) == c"append";
+        let list = Obj::borrowed(owner).filter(|owner| is_append && super::is_list(owner.ty()));
+        list.map(Obj::own)
     }
 }

@@ -3,9 +3,9 @@
 use super::{Flow, Stop, WRITTEN, Walker};
 use crate::buffers::{self, Keep};
 use crate::error::Raised;
-use crate::fast::{Obj, Own, TypePtr, sequence};
+use crate::fast::{Obj, Own, TypePtr};
 use crate::source::View;
-use ferropickle_core::buffer::BufferDesc;
+use ferropickle_core::buffer::{Buffer, BufferDesc};
 use ferropickle_core::limits::FRAME_TARGET_BYTES;
 use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
@@ -14,6 +14,7 @@ use pyo3::ffi;
 unsafe extern "C" {
     // Include/picklebufobject.h; stable since 3.8.
     static mut PyPickleBuffer_Type: ffi::PyTypeObject;
+    fn PyPickleBuffer_FromObject(obj: *mut ffi::PyObject) -> *mut ffi::PyObject;
     fn PyPickleBuffer_GetBuffer(obj: *mut ffi::PyObject) -> *const ffi::Py_buffer;
 }
 
@@ -56,15 +57,17 @@ impl Walker {
             self.collect(data, read_only, View::hold(obj)?);
             return WRITTEN;
         }
+        if let Some(appended) = &mut self.hooks.appended {
+            appended.buffers.push(obj.own());
+            self.op_buffer(read_only);
+            return WRITTEN;
+        }
         if let Some(callback) = self.hooks.buffer_callback.clone() {
             let keep = obj.own();
             // A callback may release the buffer: its memory stays until it is
-            // written. What `list.append` answers is false, so that there is none.
-            let mut hold = None;
-            if !sequence::is_list_append(callback.obj()) {
-                self.leave_pure()?;
-                hold = Some(View::hold(keep.obj())?);
-            }
+            // written.
+            self.leave_pure()?;
+            let hold = View::hold(keep.obj())?;
             let answer = match self.hooks.replayed_buffer() {
                 Some(in_band) => in_band,
                 None => {
@@ -80,10 +83,7 @@ impl Walker {
                 }
             };
             if !answer {
-                self.op(Op::NextBuffer);
-                if read_only {
-                    self.op(Op::ReadonlyBuffer);
-                }
+                self.op_buffer(read_only);
                 return WRITTEN;
             }
             let outcome = self.write_buffer(keep.obj(), data, read_only);
@@ -96,13 +96,39 @@ impl Walker {
     /// Out of band, to the native table: `Hooks::collected` must be there, and
     /// `keeper` must keep the bytes where they are.
     pub(super) fn collect(&mut self, data: &[u8], read_only: bool, keeper: impl Keep) {
+        self.collect_buffer(buffers::kept(data, keeper), read_only);
+    }
+
+    fn collect_buffer(&mut self, buffer: Buffer, read_only: bool) {
         let Some(table) = &mut self.hooks.collected else { return };
-        let buffer = buffers::kept(data, keeper);
-        table.push(BufferDesc::host(data.len(), buffers::ALIGN_HINT, read_only), buffer);
+        table.push(BufferDesc::host(buffer.len(), buffers::ALIGN_HINT, read_only), buffer);
+        self.op_buffer(read_only);
+    }
+
+    fn op_buffer(&mut self, read_only: bool) {
         self.op(Op::NextBuffer);
         if read_only {
             self.op(Op::ReadonlyBuffer);
         }
+    }
+
+    /// A native buffer that leaves the stream; to a callback it goes as a
+    /// PickleBuffer, which may still say that it is to stay.
+    pub(super) fn save_out_of_band(&mut self, buffer: Buffer, read_only: bool) -> Result<(), Stop> {
+        if self.hooks.collected.is_some() {
+            self.collect_buffer(buffer, read_only);
+            return Ok(());
+        }
+        let memory = buffers::object_of(buffer, read_only)?;
+        // SAFETY: an object with the buffer protocol; a new reference or null
+        // with an error set.
+        let shown = unsafe { Own::from_new(PyPickleBuffer_FromObject(memory.ptr()))? };
+        if let Some(appended) = &mut self.hooks.appended {
+            appended.buffers.push(shown);
+            self.op_buffer(read_only);
+            return Ok(());
+        }
+        self.save_buffer(shown.obj()).map(drop)
     }
 
     /// In band: as bytes or bytearray, memoized under the buffer itself.

@@ -148,6 +148,10 @@ pub enum Frame {
     Script {
         subject: Obj,
     },
+    /// An array whose dtype is being written, to be known when the array is.
+    Dtype {
+        array: Obj,
+    },
     /// Opcodes to write once the object above is written.
     Then {
         keep: Obj,
@@ -212,6 +216,7 @@ impl Frame {
                 obj.iter().for_each(|o| f(*o));
             }
             Frame::Script { .. } => {}
+            Frame::Dtype { array } => f(*array),
             Frame::Then { keep, memoize, .. } => {
                 f(*keep);
                 memoize.iter().for_each(|o| f(*o));

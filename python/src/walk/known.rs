@@ -21,7 +21,7 @@ impl Walker {
             Kind::CReduce => return self.save_c_reduced(obj),
             Kind::NamedTuple => return self.save_named_tuple(obj, number),
             Kind::NumpyScalar => return self.save_numpy_scalar(obj, number),
-            Kind::NumpyArray => return self.save_numpy_array(obj, number),
+            Kind::NumpyArray => return self.save_numpy_array(obj),
             // Before protocol 3 their state is a str, for Python 2.
             _ if self.options.proto < 3 => return self.save_foreign(obj),
             _ => {}

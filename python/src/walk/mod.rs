@@ -60,6 +60,8 @@ use crate::sink::Sink;
 use ferropickle_core::Error;
 use ferropickle_core::encode::Encoder;
 use ferropickle_core::memo::Memo;
+
+use ferropickle_core::regions::Regions;
 use frame::Frame;
 pub use memo::Enter;
 use replay::Replay;
@@ -74,6 +76,11 @@ pub enum Stop {
     /// Begin again in the Pure state, once the class has an id: what keeps ids
     /// is Python code, and no code runs while the walk holds borrowed references.
     Identify(Own),
+    /// The same, once NumPy was looked up.
+    LookUpNumpy,
+    /// Begin again, as arrays were found to share memory that must come first:
+    /// in the Pure state if the walk was in it.
+    Regions,
 }
 
 impl From<Raised> for Stop {
@@ -142,6 +149,9 @@ pub struct Walker {
     pub elided: Vec<Obj>,
     /// Reduce results of the Foreign state, by object.
     pub replay: Replay,
+    /// Memory of arrays that the stream holds.
+    pub regions: Regions,
+    dtype: numpy::KnownDtype,
     keys: [CachedKey; KEY_CACHE],
     /// Changes with each dump and each restart: what is cached is of one memo.
     epoch: u32,
@@ -171,6 +181,8 @@ impl Walker {
             elide_text: false,
             elided: Vec::new(),
             replay: Replay::default(),
+            regions: Regions::default(),
+            dtype: numpy::KnownDtype::default(),
             keys: [CachedKey::default(); KEY_CACHE],
             epoch: 0,
             since_signals: 0,
@@ -213,6 +225,12 @@ impl Walker {
                     self.restart_pure();
                     self.identify(class.obj())?;
                 }
+                Err(Stop::LookUpNumpy) => {
+                    self.restart_pure();
+                    crate::arrays::prepare()?;
+                }
+                Err(Stop::Regions) if self.pure => self.restart_pure(),
+                Err(Stop::Regions) => self.restart(),
             }
         }
     }
@@ -221,6 +239,9 @@ impl Walker {
         self.enc.begin();
         self.save(root)?;
         self.run(0)?;
+        if self.regions.wants_again() {
+            return Err(Stop::Regions);
+        }
         self.enc.finish()?;
         self.check_memory()?;
         Ok(self.observe(root, usize::MAX)?)
@@ -244,6 +265,7 @@ impl Walker {
         self.replay.recording = false;
         self.memo.clear();
         self.elided.clear();
+        self.regions.begin_again();
         self.stamp += 1;
         self.epoch = self.epoch.wrapping_add(1);
         self.sink.restart();
@@ -268,6 +290,7 @@ impl Walker {
                 Frame::Pairs { .. } => self.step_pairs()?,
                 Frame::Reduce { .. } => self.step_reduce()?,
                 Frame::Then { .. } => self.step_then()?,
+                Frame::Dtype { .. } => self.step_dtype()?,
                 Frame::Script { .. } => self.step_script()?,
             }
         }
@@ -490,6 +513,7 @@ impl Walker {
         self.drop_frames();
         self.by_value.end();
         self.elided.clear();
+        self.regions.clear();
         self.types.trim();
         self.enc.take_output(BytesStorage::discard);
         self.replay = Replay::default();

@@ -96,7 +96,7 @@ fn note(walker: &Walker, depth: usize, notes: &mut Vec<Note>) {
             }
         }
         // The standard library writes nothing by value.
-        Frame::Reduce { obj: None, .. } | Frame::Script { .. } => {}
+        Frame::Reduce { obj: None, .. } | Frame::Script { .. } | Frame::Dtype { .. } => {}
         Frame::Then { label, .. } => {
             let item = match *label {
                 ".value" => 0,
@@ -194,5 +194,6 @@ fn written_by(walker: &Walker, depth: usize) -> Option<Obj> {
         },
         Frame::Then { keep, .. } => Some(*keep),
         Frame::Script { .. } => None,
+        Frame::Dtype { array } => Some(*array),
     }
 }

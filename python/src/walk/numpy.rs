@@ -1,21 +1,93 @@
-//! NumPy arrays and scalars, written as their own reductions have them.
+//! NumPy arrays and scalars, with no call of their reductions.
 //!
-//! The first of a kind in a dump is written by calling its reduction, which is
-//! C code; that puts the rebuilding function and the dtype into the memo. All
-//! that follow are written from those two and the array's bytes.
+//! An array of one block is written as NumPy's own reduction has it: a function
+//! of NumPy's, `(buffer, dtype, shape, order)`, REDUCE. One that is not goes as
+//! `numpy.ndarray(shape, dtype, buffer, offset, strides)` where all its bytes,
+//! from the lowest to the highest, are no more than its elements (a broadcast
+//! array, or one that is turned), and else with its elements gathered into one.
+//!
+//! # Memory that arrays share
+//!
+//! An array that owns its memory and has one reference shares it with nobody: a
+//! view would hold a reference. All others are noted in `Walker::regions`, with
+//! the memo index of their buffer, and an array that lies within a buffer which
+//! the stream holds becomes a view of that. Where one reaches over, the walk
+//! begins again, once, with the larger buffer first; a walk that has run user
+//! code cannot, and then only what comes after the larger array is its view. What
+//! is noted is kept alive, so an address stays one array's memory. Only the
+//! face of our own does this: the others copy each array, as pickle does.
 
-use super::{Flow, Stop, WRITTEN, Walker};
-use crate::fast::{self, Obj, Own, numpy};
-use crate::types;
-use ferropickle_core::memo::Entry;
+use super::frame::Frame;
+use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
+use crate::arrays::{self, Kit};
+use crate::buffers;
+use crate::error::Raised;
+use crate::fast::{self, Exc, Obj, Own};
+use crate::policy::Face;
+use ferropickle_core::buffer::{Block, Buffer};
+use ferropickle_core::copy::Source;
+use ferropickle_core::memo::{Entry, Found};
 use ferropickle_core::opcode::Op;
+use ferropickle_core::regions::Place;
+use ferropickle_core::strided::{Axis, Layout};
+use ferropickle_numpy::dtype::{self, Elements};
+use ferropickle_numpy::scalar;
+use ferropickle_numpy::view::{self, View};
+use pyo3::Python;
 
-/// What the reduction of a NumPy type showed: kept with the type's plan.
+/// What the reduction of a NumPy scalar showed: kept with the type's plan.
 pub struct Shown {
     /// The function that rebuilds.
     function: Own,
     /// The dtype of all scalars of the type, and the bytes of their value.
-    scalar: Option<(Own, usize)>,
+    dtype: Own,
+    len: usize,
+}
+
+/// The dtype met last: in the memo of the dump with this epoch.
+#[derive(Clone, Copy)]
+pub struct KnownDtype {
+    addr: usize,
+    epoch: u32,
+    index: u32,
+    elements: Elements,
+}
+
+impl Default for KnownDtype {
+    fn default() -> Self {
+        KnownDtype { addr: 0, epoch: 0, index: 0, elements: Elements::Reduce }
+    }
+}
+
+/// A block of memory, as addresses.
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+    /// Whether the buffer is to be one that can be written to.
+    writable: bool,
+}
+
+impl Span {
+    /// The bytes. Alive as long as the array that they were taken from.
+    fn bytes<'a>(self) -> &'a [u8] {
+        if self.start == self.end {
+            return &[];
+        }
+        // SAFETY: all of it is memory of an array that the caller holds, or of
+        // the object that this array keeps.
+        unsafe { core::slice::from_raw_parts(self.start as *const u8, self.end - self.start) }
+    }
+}
+
+/// An array that is being written.
+struct Array<'a> {
+    obj: Obj,
+    view: View<'a>,
+    kit: &'static Kit,
+    /// Memo index of the dtype.
+    dtype: u32,
+    item_bytes: usize,
 }
 
 impl Walker {
@@ -26,18 +98,18 @@ impl Walker {
     /// A scalar: function, `(dtype, bytes)`, REDUCE.
     pub(super) fn save_numpy_scalar(&mut self, obj: Obj, number: u32) -> Flow {
         if let Some(shown) = &self.types.plans[number as usize].shown
-            && let Some((dtype, len)) = &shown.scalar
             && let Some(function) = self.index_of(shown.function.obj())
-            && let Some(dtype) = self.index_of(dtype.obj())
+            && let Some(dtype) = self.index_of(shown.dtype.obj())
             && self.options.proto >= 3
         {
-            let len = *len;
+            let len = shown.len;
             if self.write_if_met(obj)? {
                 return WRITTEN;
             }
             self.enc.get(function);
             self.enc.get(dtype);
-            self.enc.bytes(numpy::scalar_bytes(obj, len))?;
+            // SAFETY: an exact scalar of the type that `len` is of.
+            self.enc.bytes(unsafe { scalar::bytes(obj.ptr(), len) })?;
             self.op(Op::Tuple2);
             self.op(Op::Reduce);
             if !(self.pure && obj.refcnt() == 1) {
@@ -46,51 +118,6 @@ impl Walker {
             return WRITTEN;
         }
         self.learn(obj, number)?;
-        self.save_c_reduced(obj)
-    }
-
-    /// An array in band: function, `(bytes, dtype, shape, 'C')`, REDUCE.
-    pub(super) fn save_numpy_array(&mut self, obj: Obj, number: u32) -> Flow {
-        let in_band = self.options.proto >= 5 && !self.hooks.out_of_band() && !self.sink.is_file();
-        if in_band
-            && let Some(shown) = &self.types.plans[number as usize].shown
-            && let Some(function) = self.index_of(shown.function.obj())
-            && let Some(block) = numpy::block(obj, item_bytes)
-            && let Some(dtype) = self.index_of(block.descr)
-        {
-            if self.write_if_met(obj)? {
-                return WRITTEN;
-            }
-            self.enc.get(function);
-            self.op(Op::Mark);
-            if block.writable {
-                self.enc.bytearray(block.data);
-            } else {
-                self.enc.bytes(block.data)?;
-            }
-            self.enc.get(dtype);
-            if block.shape.len() > 3 {
-                self.op(Op::Mark);
-            }
-            block.shape.iter().for_each(|n| self.enc.int(*n as i64));
-            self.op(match block.shape.len() {
-                0 => Op::EmptyTuple,
-                1 => Op::Tuple1,
-                2 => Op::Tuple2,
-                3 => Op::Tuple3,
-                _ => Op::Tuple,
-            });
-            self.enc.str(b"C")?;
-            self.op(Op::Tuple);
-            self.op(Op::Reduce);
-            if !(self.pure && obj.refcnt() == 1) {
-                self.memoize(obj);
-            }
-            return WRITTEN;
-        }
-        if in_band && numpy::block(obj, item_bytes).is_some() {
-            self.learn(obj, number)?;
-        }
         self.save_c_reduced(obj)
     }
 
@@ -104,37 +131,352 @@ impl Walker {
             return Ok(());
         }
         let (function, args) = (fast::tuple_get(value.obj(), 0), fast::tuple_get(value.obj(), 1));
-        let first = (fast::is_tuple(args.ty()) && fast::tuple_len(args) > 0)
-            .then(|| fast::tuple_get(args, 0));
-        let Some(first) = first else { return Ok(()) };
-        let len = numpy_scalar_len(obj);
-        // The rebuilding function of a block takes a buffer first, that of a
-        // scalar its dtype.
-        let scalar = len.map(|len| (first.own(), len));
-        if scalar.is_some() || super::buffer::is_pickle_buffer(first.ty()) {
-            let shown = Shown { function: function.own(), scalar };
+        let name = crate::error::type_name(obj);
+        let len = name.strip_prefix("numpy.").and_then(|name| scalar::len(name.as_bytes()));
+        if let Some(len) = len
+            && fast::is_tuple(args.ty())
+            && fast::tuple_len(args) > 0
+        {
+            let dtype = fast::tuple_get(args, 0).own();
+            let shown = Shown { function: function.own(), dtype, len };
             self.types.plans[number as usize].shown = Some(shown);
         }
         Ok(())
     }
-}
 
-/// `dtype.itemsize`, read by its C getter.
-fn item_bytes(dtype: Obj) -> Option<usize> {
-    let size = dtype.getattr(types::get().itemsize.obj());
-    match size {
-        Ok(size) if fast::is_int(size.ty()) => {
-            fast::long::as_i64(size.obj()).and_then(|n| usize::try_from(n).ok())
+    /// An exact `ndarray`.
+    pub(super) fn save_numpy_array(&mut self, obj: Obj) -> Flow {
+        self.save_array(obj, false)
+    }
+
+    fn save_array(&mut self, obj: Obj, dtype_is_written: bool) -> Flow {
+        if self.options.proto < 5 || self.options.fast {
+            return self.save_c_reduced(obj);
         }
-        Ok(_) => None,
-        Err(raised) => {
-            raised.discard();
-            None
+        let kit = match arrays::kit() {
+            Some(Some(kit)) => kit,
+            Some(None) => return self.save_c_reduced(obj),
+            None if self.pure => return Err(Stop::LookUpNumpy),
+            None => {
+                arrays::prepare()?;
+                return self.save_array(obj, dtype_is_written);
+            }
+        };
+        if !(self.pure && obj.refcnt() == 1) && self.write_if_met(obj)? {
+            return WRITTEN;
         }
+        // SAFETY: an exact ndarray by its plan; where code may run below it is
+        // held, and its fields are read anew.
+        let view = unsafe { view::of(obj.ptr()) };
+        // SAFETY: an array's dtype lives as long as the array.
+        let descr = unsafe { Obj::new(view.descr) };
+        let Some(known) = self.known_dtype(descr) else {
+            if dtype_is_written {
+                return self.save_c_reduced(obj);
+            }
+            self.push(Frame::Dtype { array: obj })?;
+            self.save(descr)?;
+            return PUSHED;
+        };
+        match known.elements {
+            Elements::Bytes(item_bytes) => {
+                let array = Array { obj, view, kit, dtype: known.index, item_bytes };
+                self.save_bytes_array(&array)
+            }
+            Elements::Objects | Elements::Reduce => self.save_c_reduced(obj),
+        }
+    }
+
+    /// The dtype is written: it is in the memo now, and the array can follow.
+    pub(super) fn step_dtype(&mut self) -> Result<(), Stop> {
+        let Some(Frame::Dtype { array }) = self.frames.last() else {
+            unreachable!("the caller looked at the frame")
+        };
+        let array = array.own();
+        self.op(Op::Pop);
+        self.pop();
+        self.save_array(array.obj(), true).map(drop)
+    }
+
+    #[inline(always)]
+    fn known_dtype(&mut self, descr: Obj) -> Option<KnownDtype> {
+        if self.dtype.addr == descr.addr() && self.dtype.epoch == self.epoch {
+            return Some(self.dtype);
+        }
+        let index = self.index_of(descr)?;
+        // SAFETY: a live dtype; NumPy was looked up.
+        let elements = Python::attach(|py| unsafe { dtype::elements(py, descr.ptr()) });
+        self.dtype = KnownDtype { addr: descr.addr(), epoch: self.epoch, index, elements };
+        Some(self.dtype)
+    }
+
+    fn save_bytes_array(&mut self, array: &Array<'_>) -> Flow {
+        let view = &array.view;
+        let Some(len) = view.len_bytes(array.item_bytes) else {
+            return self.save_c_reduced(array.obj);
+        };
+        // Outside the pure state a callback may let go of the array.
+        let _keep = (!self.pure).then(|| array.obj.own());
+        let own_face = self.options.choices.face == Face::Own;
+        let alone = view.owns_memory() && array.obj.refcnt() == 1;
+        if own_face && !alone && len > 0 {
+            self.write_linked(array)?;
+        } else if view.is_c_contiguous() || view.is_f_contiguous() {
+            let start = view.data as usize;
+            let span = Span { start, end: start + len, writable: view.is_writable() };
+            self.write_block(array, span, false)?;
+        } else {
+            let Some(layout) = view.layout(array.item_bytes) else {
+                return self.save_c_reduced(array.obj);
+            };
+            if own_face && layout.is_compact() {
+                let start = view.data as usize - layout.before();
+                let span =
+                    Span { start, end: start + layout.extent(), writable: view.is_writable() };
+                self.write_view(array, span, false)?;
+            } else {
+                self.write_gathered(array, &layout, own_face && !view.is_writable())?;
+            }
+        }
+        if self.pure && array.obj.refcnt() == 1 {
+            self.log_elided(array.obj)?;
+        } else {
+            self.memoize(array.obj);
+        }
+        WRITTEN
+    }
+
+    /// An array whose memory others may see as well.
+    fn write_linked(&mut self, array: &Array<'_>) -> Result<(), Stop> {
+        let view = &array.view;
+        let Some(layout) = view.layout(array.item_bytes) else {
+            return Err(Raised::pickling("an array is larger than memory").into());
+        };
+        let at = view.data as usize;
+        let may_restart =
+            self.hooks.buffer_callback.is_none() && (self.pure || self.replay.recording);
+        match self.regions.place(at, &layout, view.is_writable(), may_restart) {
+            Place::Within { index, start, writable } => {
+                self.write_view_head(array)?;
+                self.enc.get(index);
+                if writable && !view.is_writable() {
+                    self.op(Op::ReadonlyBuffer);
+                }
+                self.write_view_tail(array, at - start);
+            }
+            Place::Whole { start, end, writable } => {
+                let index = self.write_view(array, Span { start, end, writable }, true)?;
+                let bytes = Axis { len: end - start, stride: 1 };
+                if let Some(whole) = Layout::new([bytes], 1) {
+                    self.note(array.obj, start, whole, index, writable);
+                }
+            }
+            Place::Alone => {
+                let start = at - layout.before();
+                let writable = view.is_writable() || memory_is_writable(view);
+                let span = Span { start, end: start + layout.extent(), writable };
+                let index = if view.is_c_contiguous() || view.is_f_contiguous() {
+                    self.write_block(array, span, true)?
+                } else if layout.is_compact() {
+                    self.write_view(array, span, true)?
+                } else {
+                    self.write_gathered(array, &layout, !view.is_writable())?;
+                    None
+                };
+                self.note(array.obj, at, layout, index, writable);
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, array: Obj, at: usize, layout: Layout, index: Option<u32>, writable: bool) {
+        self.regions.note(at, layout, index, writable);
+        self.keep(array);
+    }
+
+    /// An array of one block.
+    fn write_block(
+        &mut self,
+        array: &Array<'_>,
+        span: Span,
+        shared: bool,
+    ) -> Result<Option<u32>, Stop> {
+        self.write_named(array.kit.from_buffer.obj())?;
+        self.op(Op::Mark);
+        let index = self.write_span(array, span, shared)?;
+        self.write_block_tail(array, if array.view.is_c_contiguous() { b"C" } else { b"F" })?;
+        Ok(index)
+    }
+
+    fn write_block_tail(&mut self, array: &Array<'_>, order: &[u8]) -> Result<(), Stop> {
+        self.enc.get(array.dtype);
+        self.write_lengths(array.view.shape);
+        self.enc.str(order)?;
+        self.op(Op::Tuple);
+        self.op(Op::Reduce);
+        Ok(())
+    }
+
+    /// An array with its own strides over a block.
+    fn write_view(
+        &mut self,
+        array: &Array<'_>,
+        span: Span,
+        shared: bool,
+    ) -> Result<Option<u32>, Stop> {
+        self.write_view_head(array)?;
+        let index = self.write_span(array, span, shared)?;
+        self.write_view_tail(array, array.view.data as usize - span.start);
+        Ok(index)
+    }
+
+    fn write_view_head(&mut self, array: &Array<'_>) -> Result<(), Stop> {
+        self.write_named(array.kit.ndarray.obj())?;
+        self.op(Op::Mark);
+        self.write_lengths(array.view.shape);
+        self.enc.get(array.dtype);
+        Ok(())
+    }
+
+    fn write_view_tail(&mut self, array: &Array<'_>, offset: usize) {
+        self.enc.int(offset as i64);
+        self.write_lengths(array.view.strides);
+        self.op(Op::Tuple);
+        self.op(Op::Reduce);
+    }
+
+    /// The elements one after another, the last index fastest.
+    fn write_gathered(
+        &mut self,
+        array: &Array<'_>,
+        layout: &Layout,
+        read_only: bool,
+    ) -> Result<(), Stop> {
+        // SAFETY: the layout is the array's, which is alive.
+        let source = unsafe { Source::new(array.view.data, layout) };
+        self.write_named(array.kit.from_buffer.obj())?;
+        self.op(Op::Mark);
+        if self.hooks.out_of_band() {
+            self.save_out_of_band(gathered(&source)?, read_only)?;
+            self.check_unchanged(array)?;
+        } else if read_only {
+            self.enc.bytes_of(&source)?;
+        } else {
+            self.enc.bytearray_of(&source);
+        }
+        self.write_block_tail(array, b"C")
+    }
+
+    /// The bytes of a block, in band or out of it. If others may share them, the
+    /// buffer gets a memo index, and a read-only array a read-only view of it.
+    fn write_span(
+        &mut self,
+        array: &Array<'_>,
+        span: Span,
+        shared: bool,
+    ) -> Result<Option<u32>, Stop> {
+        let data = span.bytes();
+        if self.hooks.out_of_band() {
+            let buffer = buffers::kept(data, array.obj.own());
+            self.save_out_of_band(buffer, !span.writable)?;
+            self.check_unchanged(array)?;
+        } else if span.writable {
+            self.enc.bytearray(data);
+        } else {
+            self.enc.bytes(data)?;
+        }
+        if !shared {
+            return Ok(None);
+        }
+        let index = self.enc.memoize();
+        if span.writable && !array.view.is_writable() {
+            self.op(Op::ReadonlyBuffer);
+        }
+        Ok(Some(index))
+    }
+
+    /// A buffer callback is the user's code: it must have left the array's form
+    /// alone, which is written after the buffer.
+    fn check_unchanged(&self, array: &Array<'_>) -> Result<(), Stop> {
+        if self.hooks.buffer_callback.is_none() {
+            return Ok(());
+        }
+        // SAFETY: the array is held; its fields are those of now.
+        let now = unsafe { view::of(array.obj.ptr()) };
+        let before = &array.view;
+        let same = core::ptr::eq(now.shape, before.shape)
+            && core::ptr::eq(now.strides, before.strides)
+            && now.data == before.data
+            && now.descr == before.descr;
+        if same {
+            return Ok(());
+        }
+        let text = "the array was changed while it was pickled";
+        Err(Raised::new(Exc::RuntimeError, text).into())
+    }
+
+    /// A function or class of NumPy's, by its name.
+    #[inline(always)]
+    fn write_named(&mut self, named: Obj) -> Result<(), Stop> {
+        if let Some(index) = self.cached_key(named) {
+            self.enc.get(index);
+            return Ok(());
+        }
+        self.write_named_cold(named)
+    }
+
+    #[cold]
+    fn write_named_cold(&mut self, named: Obj) -> Result<(), Stop> {
+        self.save_whole(named)?;
+        if let Found::Yes(entry) = self.memo.find(named.addr())
+            && let Some(index) = entry.as_index()
+        {
+            self.cache_key(named, index);
+        }
+        Ok(())
+    }
+
+    /// A tuple of ints.
+    fn write_lengths(&mut self, lengths: &[isize]) {
+        if lengths.len() > 3 {
+            self.op(Op::Mark);
+        }
+        lengths.iter().for_each(|n| self.enc.int(*n as i64));
+        self.op(match lengths.len() {
+            0 => Op::EmptyTuple,
+            1 => Op::Tuple1,
+            2 => Op::Tuple2,
+            3 => Op::Tuple3,
+            _ => Op::Tuple,
+        });
     }
 }
 
-fn numpy_scalar_len(obj: Obj) -> Option<usize> {
-    let name = crate::error::type_name(obj);
-    numpy::scalar_len(name.strip_prefix("numpy.")?.as_bytes())
+/// Whether an array further down, whose memory this is, can be written to.
+fn memory_is_writable(view: &View<'_>) -> bool {
+    let Some(Some(kit)) = arrays::kit() else { return false };
+    let mut base = view.base;
+    // SAFETY: null or a live object, kept by the array above it; only fields of
+    // arrays are read.
+    while let Some(obj) = unsafe { Obj::borrowed(base) } {
+        if obj.ty_obj() != kit.ndarray.obj() {
+            return false;
+        }
+        // SAFETY: an exact ndarray.
+        let below = unsafe { view::of(obj.ptr()) };
+        if below.is_writable() {
+            return true;
+        }
+        base = below.base;
+    }
+    false
+}
+
+/// The elements in memory of their own.
+fn gathered(source: &Source<'_>) -> Result<Buffer, Raised> {
+    let Some(mut block) = Block::zeroed(source.len_bytes()) else {
+        return Err(Raised::no_memory());
+    };
+    source.fill(block.as_mut_slice());
+    Ok(block.into())
 }

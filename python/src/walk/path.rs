@@ -65,6 +65,7 @@ fn part(walker: &Walker, depth: usize) -> String {
             script_part(walker.by_value.label(number))
         }
         Frame::Then { label, .. } => (*label).to_owned(),
+        Frame::Dtype { .. } => ".dtype".to_owned(),
     }
 }
 

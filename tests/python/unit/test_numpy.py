@@ -1,6 +1,7 @@
 """NumPy scalars and arrays: same result as through the standard library, both ways.
 
-What belongs here: arrays in band and out of band. Skipped where NumPy is not installed.
+What belongs here: arrays in band and out of band, beside the standard library's. What only
+ferropickle does with them: tests/python/arrays. Skipped where NumPy is not installed.
 """
 
 import copyreg
@@ -9,6 +10,7 @@ import pickle
 import pytest
 
 import ferropickle as fp
+import ferropickle.compat.pickle
 from helpers.crossing import cross_as_stdlib
 from helpers.graph import assert_same_graph
 from helpers.streams import check_stream
@@ -77,7 +79,9 @@ def test_layouts(name, protocol):
             assert back.mask.tolist() == array.mask.tolist()
             back, wanted = back.data, expected.data
         else:
-            wanted = expected
+            # A broadcast array stays one, where the standard library writes all its elements.
+            stays = name == "broadcast" and protocol == 5 and back.strides[0] == 0
+            wanted = array if stays else expected
         assert_same_graph(wanted, back)
         assert back.flags.writeable == wanted.flags.writeable
 
@@ -88,11 +92,16 @@ def test_out_of_band(name):
     theirs, ours = [], []
     pickle.dumps(array, 5, buffer_callback=theirs.append)
     stream = fp.dumps(array, 5, buffer_callback=ours.append)
-    assert [bytes(item) for item in ours] == [bytes(item) for item in theirs]
+    if theirs:  # the standard library keeps arrays with gaps in band
+        assert [bytes(item) for item in ours] == [bytes(item) for item in theirs]
+    elif name == "broadcast":
+        assert memoryview(ours[0]).nbytes == array[0].nbytes
+    elif type(array) is np.ndarray:
+        assert bytes(ours[0]) == array.tobytes()
     for load in (fp.loads, pickle.loads):
         back = load(stream, buffers=ours)
         assert back.tolist() == array.tolist()
-        assert back.flags.writeable == (not memoryview(ours[0]).readonly if ours else True)
+        assert back.flags.writeable == array.flags.writeable
 
 
 def test_out_of_band_array_shares_its_memory():
@@ -111,9 +120,9 @@ def test_arrays_and_dtypes_keep_their_identity(protocol):
     assert back[2] is back[3]
 
 
-def test_views_of_one_array_become_two(protocol):
+def test_views_of_one_array_become_two_with_the_face_of_pickle(protocol):
     array = np.arange(4)
-    back = cross_as_stdlib([array, array[1:]], protocol)
+    back = fp.compat.pickle.loads(fp.compat.pickle.dumps([array, array[1:]], protocol))
     assert not np.shares_memory(back[0], back[1])
 
 
