@@ -309,7 +309,7 @@ pub fn run_load(
     builder: &mut Builder,
     choices: Choices,
 ) -> PyResult<Own> {
-    builder.stock = choices.face == Face::Pickle;
+    builder.set_face(choices.face);
     let paused = (choices.gc == GcChoice::Pause).then(Paused::new);
     let mut scratch = scratch::take_build();
     let outcome = scratch.decoder.decode(reader, builder);

@@ -266,13 +266,17 @@ fn is_object_default(ty: TypePtr, name: Obj) -> bool {
 
 /// Classes of the standard library whose instances look plain but hold what
 /// belongs to the process: `ferropickle.reducers` writes these, subclasses too.
-const SEEMINGLY_PLAIN: [(&[u8], &[&[u8]]); 6] = [
+const SEEMINGLY_PLAIN: [(&[u8], &[&[u8]]); 10] = [
     (b"asyncio.events", &[b"AbstractEventLoop"]),
     (b"threading", &[b"Condition", b"BoundedSemaphore", b"Barrier", b"_RLock", b"Thread"]),
     (b"weakref", &[b"WeakValueDictionary", b"WeakKeyDictionary", b"finalize"]),
     (b"tempfile", &[b"_TemporaryFileWrapper"]),
     (b"ctypes", &[b"CDLL"]),
     (b"subprocess", &[b"Popen"]),
+    (b"logging", &[b"Handler"]),
+    (b"gzip", &[b"GzipFile"]),
+    (b"bz2", &[b"BZ2File"]),
+    (b"lzma", &[b"LZMAFile"]),
 ];
 
 fn is_only_seemingly_plain(ty: TypePtr) -> bool {

@@ -1,6 +1,6 @@
 //! The choices of one dump or load, as a value.
 
-use crate::byvalue::Rules;
+use crate::byvalue::{Rules, Verdict};
 use crate::fast::Obj;
 use crate::types;
 use ferropickle_core::parcel::{Checksum, Compression, Spec};
@@ -428,6 +428,16 @@ impl Policy {
     #[getter]
     fn fsync(&self) -> bool {
         !self.choices.no_fsync
+    }
+
+    /// Whether `by_value` takes functions and classes of a loaded module.
+    fn _takes_module(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<bool> {
+        let Some(rules) = &self.choices.rules else { return Ok(false) };
+        let name = types::from_bound(name.as_any());
+        match rules.judge(name.obj()) {
+            Verdict::Known(known) => Ok(known),
+            Verdict::Ask => rules.ask(name.obj()).map_err(|raised| raised.into_py(py)),
+        }
     }
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {

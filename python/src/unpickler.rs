@@ -7,7 +7,7 @@ use crate::error::Raised;
 use crate::fast::{Obj, Own};
 use crate::gc::Paused;
 use crate::pickler::{is_base_method, visit_obj};
-use crate::policy::{self, Choices, Face, GcChoice};
+use crate::policy::{self, Choices, GcChoice};
 use crate::source::FileSource;
 use crate::types::{self, from_bound, to_bound};
 use ferropickle_core::decode::{Decoder, MemoSlots};
@@ -79,7 +79,8 @@ impl Unpickler {
     ) -> PyResult<()> {
         let py = slf.py();
         let choices = policy::choose(policy, Choices::default())?;
-        let mut builder = Builder { stock: choices.face == Face::Pickle, ..Builder::default() };
+        let mut builder = Builder::default();
+        builder.set_face(choices.face);
         fill_builder(&mut builder, fix_imports, encoding, errors, buffers)?;
         let source =
             FileSource::new(from_bound(file).obj()).map_err(|raised| raised.into_py(py))?;

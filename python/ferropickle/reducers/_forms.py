@@ -76,22 +76,42 @@ def by_name(module_name: str, path: str) -> ReduceValue:
     return operator.attrgetter(path), (module(module_name),)
 
 
-def found_in_modules(obj: object) -> tuple[str, str] | None:
-    """A module that can be imported and the name under which it holds the object.
+def found_in_modules(obj: object, policy: Any) -> tuple[str, str] | None:
+    """A module that the receiver imports, and the name under which it holds the object.
 
     Goes through every module that is loaded: only for types that are rare.
     """
     for name, loaded in sys.modules.copy().items():
-        if name not in {"__main__", "__mp_main__", _SHARED}:
+        if name not in {"__mp_main__", _SHARED}:
             key = _name_in(loaded, obj)
-            if key is not None:
+            if key is not None and not goes_by_value(name, policy):
                 return name, key
     return None
 
 
-def is_global_of_main(obj: object) -> bool:
-    """Whether `__main__` holds the object under a name."""
-    return _name_in(sys.modules.get("__main__"), obj) is not None
+def is_global_by_value(obj: object, policy: Any) -> bool:
+    """Whether a module that goes by value, such as `__main__`, holds the object under a name."""
+    return any(
+        _name_in(loaded, obj) is not None
+        for name, loaded in sys.modules.copy().items()
+        if goes_by_value(name, policy)
+    )
+
+
+def is_found_by_name(obj: Any) -> bool:
+    """Whether its module has the object under its qualified name."""
+    found: Any = sys.modules.get(obj.__module__)
+    for name in obj.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is obj
+
+
+def goes_by_value(module_name: object, policy: Any) -> bool:
+    """Whether functions and classes of a module go by value although their names are found."""
+    if module_name == "__main__":
+        return policy is None or policy.main != "ref" or policy.face == "dill"
+    takes: Callable[[object], bool] | None = getattr(policy, "_takes_module", None)
+    return takes is not None and isinstance(module_name, str) and takes(module_name)
 
 
 def shared(obj: object, make: Call) -> ReduceValue:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import gc
-import sys
 from typing import TYPE_CHECKING, Any
 
-from ferropickle.reducers._forms import Call, call_result
+from ferropickle.reducers._forms import Call, call_result, goes_by_value, is_found_by_name
 
 if TYPE_CHECKING:
     from ferropickle.reducers._forms import ReduceValue
@@ -15,7 +14,8 @@ if TYPE_CHECKING:
 
 def lru_cache(obj: Any, policy: Any) -> ReduceValue:
     """A cached function: by name, or around its function, with nothing in the cache."""
-    if _is_found_by_name(obj) or not hasattr(obj, "__wrapped__"):
+    by_name = is_found_by_name(obj) and not goes_by_value(obj.__module__, policy)
+    if by_name or not hasattr(obj, "__wrapped__"):
         return NotImplemented
     choices = obj.cache_parameters()
     # Made by `lru_cache` itself, over the choices.
@@ -36,10 +36,3 @@ def key_wrapper(obj: Any, policy: Any) -> ReduceValue:
     if not key:
         return functools.cmp_to_key, (compare,)
     return call_result(Call(functools.cmp_to_key, compare), *key).__reduce__()
-
-
-def _is_found_by_name(obj: Any) -> bool:
-    found: Any = sys.modules.get(obj.__module__) if obj.__module__ != "__main__" else None
-    for name in obj.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is obj

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def variable(obj: Any, policy: Any) -> ReduceValue:
     """By the name that a module has for it, else shared. Its value is not part of it."""
-    found = found_in_modules(obj)
+    found = found_in_modules(obj, policy)
     if found is not None:
         return by_name(*found)
     make: Callable[..., Any] = contextvars.ContextVar

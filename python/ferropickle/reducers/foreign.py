@@ -8,9 +8,18 @@ from __future__ import annotations
 import ctypes
 import functools
 import operator
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
-from ferropickle.reducers._forms import Call, after, by_name, refuse
+from ferropickle.reducers._forms import (
+    Call,
+    after,
+    by_name,
+    goes_by_value,
+    is_found_by_name,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +37,34 @@ def array_type(cls: Any, policy: Any) -> ReduceValue:
     if element is not None and length is not None and element * length is cls:
         return operator.mul, (element, length)
     return NotImplemented
+
+
+def simple_type(cls: Any, policy: Any) -> ReduceValue:
+    """The type of the other byte order, which its counterpart has as an attribute."""
+    native, other = "__ctype_le__", "__ctype_be__"
+    if sys.byteorder == "big":
+        native, other = other, native
+    if getattr(cls, other, None) is cls and getattr(cls, native) is not cls:
+        return getattr, (getattr(cls, native), other)
+    return NotImplemented
+
+
+def structure_type(cls: Any, policy: Any) -> ReduceValue:
+    """A structure or union that is not found by its name: made again, then its fields given."""
+    if is_found_by_name(cls) and not goes_by_value(cls.__module__, policy):
+        return NotImplemented
+    attributes = {
+        name: value
+        for name, value in vars(cls).items()
+        # `_fields_` makes the descriptors of fields.
+        if type(value).__name__ != "CField" and name not in ("__dict__", "__weakref__")
+    }
+    attributes["__qualname__"] = cls.__qualname__
+    if "_fields_" in attributes:
+        # What lays them out has to be there before.
+        attributes["_fields_"] = attributes.pop("_fields_")
+    calls = [Call(setattr, cls, name, value) for name, value in attributes.items()]
+    return after(types.new_class, (cls.__name__, cls.__bases__), calls)
 
 
 def pointer_type(cls: Any, policy: Any) -> ReduceValue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import opcode
 import sys
@@ -52,9 +53,7 @@ def _call_again(
         keywords += 1
     if code.co_flags & inspect.CO_VARKEYWORDS:
         kwargs |= values[names[keywords]]
-    function = _named_function(obj, code, frame, args)
-    if function is None:
-        refuse(obj, f"its function {obj.__qualname__} cannot be found by that name; {_INSTEAD}")
+    function = _named_function(obj, code, frame, args) or _function_of(obj, code, frame)
     make: Callable[..., Any] = functools.partial(function, **kwargs) if kwargs else function
     return make, tuple(args)
 
@@ -79,7 +78,23 @@ def _named_function(
     for name in rest:
         found = inspect.getattr_static(found, name, None)
     if isinstance(found, classmethod):
-        found = getattr(args.pop(0), rest[-1], None)
+        found = getattr(args[0], rest[-1], None)
+        if getattr(found, "__code__", None) is code:
+            del args[0]
     elif isinstance(found, staticmethod):
         found = found.__func__
     return found if getattr(found, "__code__", None) is code else None
+
+
+def _function_of(obj: Any, code: types.CodeType, frame: types.FrameType) -> types.FunctionType:
+    """The function that was called to make the object; on 3.10 one that is like it."""
+    if sys.version_info < (3, 11):
+        # The cells come last in the frame.
+        referents = gc.get_referents(frame)
+        cells = tuple(referents[len(referents) - len(code.co_freevars) :])
+        return types.FunctionType(code, frame.f_globals, obj.__name__, None, cells)
+    # Held by the frame, and found before arguments that might have the same code.
+    for found in gc.get_referents(obj):
+        if isinstance(found, types.FunctionType) and found.__code__ is code:
+            return found
+    refuse(obj, f"its function cannot be told; {_INSTEAD}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ferropickle.reducers._forms import by_name, found_in_modules
+from ferropickle.reducers._forms import by_name, found_in_modules, is_found_by_name
 
 if TYPE_CHECKING:
     from ferropickle.reducers._forms import ReduceValue
@@ -16,7 +16,7 @@ _TYPE_MODULES = ("types", "_collections_abc", "weakref", "_thread", "functools",
 
 def sentinel(obj: object, policy: Any) -> ReduceValue:
     """An `object()`, or one of `dataclasses`: the module's own, if a module holds it."""
-    found = found_in_modules(obj)
+    found = found_in_modules(obj, policy)
     return NotImplemented if found is None else by_name(*found)
 
 
@@ -28,7 +28,7 @@ def table_of_sys(obj: object, policy: Any) -> ReduceValue:
 
 def type_without_name(cls: type, policy: Any) -> ReduceValue:
     """A type of the interpreter that is not where it says, such as `types.FunctionType`."""
-    if _is_where_it_says(cls):
+    if is_found_by_name(cls):
         return NotImplemented
     for module in _TYPE_MODULES:
         for name, value in list(vars(sys.modules.get(module, sys)).items()):
@@ -38,10 +38,3 @@ def type_without_name(cls: type, policy: Any) -> ReduceValue:
     if type(instance) is cls:
         return type, (instance,)
     return NotImplemented
-
-
-def _is_where_it_says(cls: type) -> bool:
-    found: Any = sys.modules.get(cls.__module__)
-    for name in cls.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is cls

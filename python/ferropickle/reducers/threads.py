@@ -14,7 +14,7 @@ from ferropickle.reducers._forms import (
     attribute,
     by_name,
     found_in_modules,
-    is_global_of_main,
+    is_global_by_value,
     refuse,
     shared,
 )
@@ -71,7 +71,7 @@ def local(obj: Any, policy: Any) -> ReduceValue:
 
     One that a module holds stays that one: the same in each load.
     """
-    found = found_in_modules(obj)
+    found = found_in_modules(obj, policy)
     if found is not None:
         return by_name(*found)
     # The class calls `__init__` with these in each thread; the third referent
@@ -80,6 +80,6 @@ def local(obj: Any, policy: Any) -> ReduceValue:
     make: Callable[..., Any] = type(obj)
     if others and type(others[0]) is dict and all(type(key) is str for key in others[0]):
         make = functools.partial(make, **others[0])
-    if is_global_of_main(obj):
+    if is_global_by_value(obj, policy):
         return shared(obj, Call(make, *args))
     return make, args

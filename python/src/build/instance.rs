@@ -135,6 +135,24 @@ fn make(class: &Own, args: &Own, kwargs: Option<&Own>) -> Result<Own, Raised> {
     }
 }
 
+/// Whether this is a module as `sys.modules` has it: dill writes modules by
+/// name and their state beside it.
+#[inline(always)]
+pub fn is_loaded_module(object: Obj) -> bool {
+    // SAFETY: a live object.
+    (unsafe { ffi::PyModule_Check(object.ptr()) }) != 0 && has_its_name(object)
+}
+
+#[cold]
+fn has_its_name(module: Obj) -> bool {
+    // SAFETY: a module has a dict, borrowed.
+    let dict = unsafe { Obj::borrowed(ffi::PyModule_GetDict(module.ptr())) };
+    dict.and_then(|dict| fast::dict_get(dict, types::get().name.obj()))
+        .filter(|name| fast::is_str(name.ty()))
+        .and_then(types::loaded_module)
+        .is_some_and(|loaded| loaded == module)
+}
+
 /// BUILD: `__setstate__`, or the state's dict into `__dict__` and its slots by
 /// `setattr` (`load_build` in `Modules/_pickle.c`).
 #[inline(always)]

@@ -18,6 +18,7 @@ pub mod text;
 
 use crate::error::Raised;
 use crate::fast::Own;
+use crate::policy::Face;
 use crate::types;
 use ferropickle_core::decode::{Build, Cause, Decoder, Step, TextContext};
 use ferropickle_core::opcode::Op;
@@ -39,6 +40,8 @@ pub struct Builder {
     pub errors: String,
     /// Do no more than the standard library: see `global::find_class`.
     pub stock: bool,
+    /// State in the stream for a module that is loaded changes nothing in it.
+    pub spares_modules: bool,
     /// `find_class` of a subclass.
     pub find_class: Option<Own>,
     pub persistent_load: Option<Own>,
@@ -200,6 +203,9 @@ impl Build for Builder {
     }
     #[inline(always)]
     fn build(&mut self, object: &Own, state: Own) -> R<()> {
+        if self.spares_modules && instance::is_loaded_module(object.obj()) {
+            return Ok(());
+        }
         Ok(instance::build(object.obj(), state.obj())?)
     }
     #[inline(always)]
@@ -223,6 +229,12 @@ impl Build for Builder {
 }
 
 impl Builder {
+    /// Takes the face whose contract holds.
+    pub fn set_face(&mut self, face: Face) {
+        self.stock = face == Face::Pickle;
+        self.spares_modules = face == Face::Own;
+    }
+
     /// The builder of a plain `loads`.
     pub fn plain() -> Builder {
         Builder { fix_imports: true, encoding: Some(String::new()), ..Builder::default() }

@@ -318,3 +318,78 @@ def test_a_policy_with_rules_is_a_value(project):
         assert (inner.by_value, inner.identity) == ("fp_project", "new")
         assert not by_name(fp.dumps(project.top), "top")
     assert by_name(fp.dumps(project.top), "top")
+
+
+PARTS = """
+import contextvars, ctypes, enum, functools, threading, typing
+
+@functools.lru_cache(maxsize=4)
+def cached(n):
+    return n + BASE
+BASE = 10
+
+@functools.singledispatch
+def describe(x):
+    return "object"
+
+@describe.register
+def _(x: int):
+    return "int"
+
+MISSING = object()
+def is_missing(x):
+    return x is MISSING
+
+VARIABLE = contextvars.ContextVar("variable", default=3)
+LOCAL = threading.local()
+def same(variable, local):
+    return variable is VARIABLE and local is LOCAL
+
+UserId = typing.NewType("UserId", int)
+class Color(enum.Enum):
+    RED = 1
+
+class Point(ctypes.Structure):
+    _fields_ = [("x", ctypes.c_int)]
+
+def count(end):
+    yield from range(end)
+"""
+
+
+def test_by_value_of_all_that_a_module_may_hold(project):
+    exec(PARTS, vars(project))
+    p = project
+    held = [p.cached, p.describe, (p.is_missing, p.MISSING), (p.same, p.VARIABLE, p.LOCAL)]
+    held += [p.UserId, p.Color.RED, p.Point(4), p.count(3)]
+    data = fp.dumps(held, policy=fp.Policy(by_value="fp_project"))
+    code = """
+        import pickle, sys
+        made = pickle.load(sys.stdin.buffer)
+        cached, describe, (is_missing, missing), (same, *kept), user, red, point, count = made
+        assert cached(1) == 11 and cached.cache_info()[:3] == (0, 1, 4)
+        assert (describe(""), describe(1)) == ("object", "int")
+        assert is_missing(missing) and not is_missing(object())
+        assert same(*kept) and kept[0].get() == 3
+        assert user(5) == 5 and user.__supertype__ is int
+        assert red is type(red).RED and point.x == 4 and list(count) == [0, 1, 2]
+        assert "fp_project" not in sys.modules
+    """
+    run_python(code, stdin=data)
+    by_name = pickle.loads(fp.dumps(held[:-2]))
+    assert by_name == held[:-2]
+
+
+def test_parts_of_a_main_by_reference():
+    code = (
+        PARTS
+        + """
+import pickle, sys
+import ferropickle as fp
+
+held = [cached, MISSING, VARIABLE, LOCAL]
+loaded = pickle.loads(fp.dumps(held, policy=fp.Policy(main="ref")))
+assert all(a is b for a, b in zip(held, loaded))
+"""
+    )
+    run_python(code)

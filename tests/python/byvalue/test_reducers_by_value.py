@@ -1,6 +1,8 @@
 """The long tail inside functions and classes that go by value."""
 
+import contextlib
 import contextvars
+import ctypes
 import functools
 import io
 import pickle
@@ -157,12 +159,110 @@ def test_a_generator_of_a_function_by_value(monkeypatch):
     arrives(count(3), "assert list(obj) == [0, 1, 2]")
 
 
+def test_generators_without_a_name():
+    offset = 10
+
+    def count(end):
+        nonlocal offset
+        while offset < end:
+            offset += 1
+            yield offset
+
+    def now():
+        return offset
+
+    @contextlib.contextmanager
+    def entered(name):
+        yield f"in {name}"
+
+    numbers = [1, 2, 3]
+    arrives(
+        [
+            (x * x for x in numbers),
+            ((x, y) for x in iter("ab") for y in numbers if y != offset),
+            entered("it"),
+            count(12),
+            now,
+        ],
+        """
+        squares, pairs, entered, counting, now = obj
+        assert list(squares) == [1, 4, 9]
+        assert list(pairs)[:4] == [("a", 1), ("a", 2), ("a", 3), ("b", 1)]
+        with entered as said:
+            assert said == "in it"
+        assert next(counting) == 11
+        assert now() == 11
+        """,
+    )
+
+
+def test_coroutines_of_local_functions():
+    factor = 3
+
+    async def times(x):
+        return x * factor
+
+    async def numbers(end):
+        for i in range(end):
+            yield i * factor
+
+    coroutine = times(2)
+    arrives(
+        [coroutine, numbers(3)],
+        """
+        import asyncio
+        coroutine, numbers = obj
+        async def all():
+            return await coroutine, [x async for x in numbers]
+        assert asyncio.run(all()) == (6, [0, 3, 6])
+        """,
+    )
+    coroutine.close()
+
+
+def test_structures_of_ctypes():
+    class Point(ctypes.Structure):
+        _pack_ = 1
+        _fields_ = [("x", ctypes.c_int8), ("y", ctypes.c_int32), ("bits", ctypes.c_int32, 3)]
+
+        def total(self):
+            return self.x + self.y
+
+    class Either(ctypes.Union):
+        _anonymous_ = ["point"]
+        _fields_ = [("point", Point), ("raw", ctypes.c_char * 9)]
+
+    class Big(ctypes.BigEndianStructure):
+        _fields_ = [("n", ctypes.c_uint16)]
+
+    class Node(ctypes.Structure):
+        pass
+
+    Node._fields_ = [("value", ctypes.c_int), ("next", ctypes.POINTER(Node))]
+    either = Either()
+    either.x = 7
+    arrives(
+        [Point(1, 2, 3), Point, either, Big(258), Node],
+        """
+        import ctypes
+        point, Point, either, big, Node = obj
+        assert type(point) is Point and ctypes.sizeof(Point) == 9
+        assert (point.total(), point.bits) == (3, 3)
+        assert either.point.x == 7 and either.raw[0] == 7
+        assert bytes(big) == b"\1\2"
+        assert Node(1, ctypes.pointer(Node(2))).next.contents.value == 2
+        """,
+    )
+
+
 def test_the_path_leads_to_what_is_refused():
     class Holder:
         pass
 
     holder = Holder()
-    holder.items = {"a": [iter([]), (x for x in ())]}
+    started = (x for x in "ab")
+    next(started)
+    holder.items = {"a": [iter([]), started]}
     with pytest.raises(pickle.PicklingError, match=r"obj\.items\['a'\]\[1\].*a list of its items"):
         dumps(holder)
 

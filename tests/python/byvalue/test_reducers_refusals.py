@@ -45,8 +45,10 @@ def test_refusals(name):
 
 
 def test_a_refusal_is_also_the_error_of_the_standard_library():
+    generator = steps.generate(1)
+    next(generator)
     with pytest.raises(TypeError, match="cannot pickle 'generator' object") as caught:
-        dumps(x for x in [1])
+        dumps(generator)
     assert isinstance(caught.value, pickle.PicklingError)
     arrives(caught.value, "assert type(obj) is pickle.PicklingError and 'generator' in str(obj)")
 
@@ -83,8 +85,6 @@ def test_a_generator_in_its_midst():
     next(generator)
     with pytest.raises(pickle.PicklingError, match="a list of its items"):
         dumps(generator)
-    with pytest.raises(pickle.PicklingError, match="cannot be found by that name"):
-        dumps(x for x in [1])
 
 
 def test_coroutines():
