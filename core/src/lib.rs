@@ -47,7 +47,6 @@ pub mod sys;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[allow(unsafe_code, reason = "a pool that a forked child leaves to its parent")]
-#[allow(unsafe_code, reason = "a pool that outlives everything, behind an atomic pointer")]
 pub mod threads;
 
 pub use error::{Error, Result};

@@ -44,6 +44,28 @@ pub fn pool() -> Option<&'static ThreadPool> {
     }
 }
 
+/// How many threads may work at once, this one included.
+pub fn count() -> usize {
+    pool().map_or(1, ThreadPool::current_num_threads)
+}
+
+/// Gives each item to `work`: the first on this thread, the others on the
+/// pool's. Returns when all are done; a panic in one goes on here.
+pub fn with_each<T: Send>(items: &mut [T], work: impl Fn(&mut T) + Sync) {
+    let Some((own, others)) = items.split_first_mut() else { return };
+    let Some(pool) = pool() else {
+        work(own);
+        return others.iter_mut().for_each(work);
+    };
+    pool.in_place_scope(|scope| {
+        let work = &work;
+        for item in others {
+            scope.spawn(move |_| work(item));
+        }
+        work(own);
+    });
+}
+
 fn start() -> Option<ThreadPool> {
     let threads = std::thread::available_parallelism().ok()?.get().min(MOST_THREADS);
     if threads < 2 {
@@ -56,6 +78,14 @@ fn start() -> Option<ThreadPool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_item_gets_its_turn() {
+        let mut items: Vec<usize> = (0..20).collect();
+        with_each(&mut items, |item| *item += 100);
+        assert_eq!(items, (100..120).collect::<Vec<_>>());
+        with_each(&mut [0usize; 0], |_| unreachable!("there is none"));
+    }
 
     #[test]
     fn the_pool_is_made_once() {

@@ -87,7 +87,8 @@ pub struct TypeCache {
 /// classes without end can cost.
 const MOST_PLANS: usize = 2048;
 
-type AddressHash = core::hash::BuildHasherDefault<AddressHasher>;
+/// For keys that are addresses.
+pub type AddressHash = core::hash::BuildHasherDefault<AddressHasher>;
 
 /// Hash of an address.
 #[derive(Default)]
@@ -120,6 +121,16 @@ impl TypeCache {
             }
         }
         self.plan_cold(ty)
+    }
+
+    /// The number of the type's plan if there is one: nothing is made.
+    pub fn known(&self, ty: TypePtr) -> Option<u32> {
+        let number = match self.last {
+            (last, number) if last == ty as usize => number,
+            _ => *self.by_type.get(&(ty as usize))?,
+        };
+        let version = fast::type_version(ty);
+        (version != 0 && self.plans[number as usize].version == version).then_some(number)
     }
 
     /// The number of the type's plan if it is the one asked for last, and says

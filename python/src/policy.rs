@@ -131,6 +131,9 @@ pub struct Choices {
     pub spec: Spec,
     /// Leave it to the system when a file's bytes reach the disk.
     pub no_fsync: bool,
+    /// Threads that may encode one graph: as many as there are cores if none
+    /// is said.
+    pub threads: Option<usize>,
     /// Those that need Python objects, if any is given.
     pub rules: Option<Arc<Rules>>,
     /// The policy itself, for the package's reducers.
@@ -243,6 +246,8 @@ fn compression_of(given: &Bound<'_, PyAny>) -> PyResult<Compression> {
 /// compression: of the buffers of parcels and files: "zstd", ("zstd", level),
 /// "lz4" or None. A buffer that a sample says would not shrink stays as it is.
 /// fsync: whether `save` waits until the file is on the disk.
+/// threads: how many may encode a large graph, this one included; None: as many
+/// as there are cores. 1 keeps to one thread.
 #[pyclass(frozen, module = "ferropickle", name = "Policy")]
 pub struct Policy {
     pub choices: Choices,
@@ -254,7 +259,7 @@ pub struct Policy {
 #[pymethods]
 impl Policy {
     #[new]
-    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, checksum = None, compression = None, fsync = true))]
+    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, checksum = None, compression = None, fsync = true, threads = None))]
     #[allow(clippy::too_many_arguments, reason = "all by keyword")]
     fn new(
         py: Python<'_>,
@@ -274,6 +279,7 @@ impl Policy {
         checksum: Option<&Bound<'_, PyAny>>,
         compression: Option<&Bound<'_, PyAny>>,
         fsync: bool,
+        threads: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Policy> {
         if let Some(reducers) = reducers
             && !reducers.is_instance_of::<pyo3::types::PyMapping>()
@@ -285,6 +291,11 @@ impl Policy {
             given
                 .extract::<usize>()
                 .map_err(|_| PyTypeError::new_err("max_captured must be a number of bytes or None"))
+        });
+        let threads = threads.map(|given| match given.extract::<usize>() {
+            Ok(0) => Err(PyValueError::new_err("threads must be at least 1")),
+            Ok(threads) => Ok(threads),
+            Err(_) => Err(PyTypeError::new_err("threads must be an int or None")),
         });
         let main_names = main.and_then(|given| given.cast::<PyDict>().ok());
         let main = if main_names.is_some() { None } else { main };
@@ -310,6 +321,7 @@ impl Policy {
                 compression: compression.map(compression_of).transpose()?,
             },
             no_fsync: !fsync,
+            threads: threads.transpose()?,
             rules: rules.map(Arc::new),
             policy: None,
         };
@@ -430,6 +442,12 @@ impl Policy {
         !self.choices.no_fsync
     }
 
+    /// How many threads may encode a large graph, or None.
+    #[getter]
+    fn threads(&self) -> Option<usize> {
+        self.choices.threads
+    }
+
     /// Whether `by_value` takes functions and classes of a loaded module.
     fn _takes_module(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<bool> {
         let Some(rules) = &self.choices.rules else { return Ok(false) };
@@ -452,7 +470,7 @@ impl Policy {
         let c = &self.choices;
         (c.gc, c.face, c.identity, c.main, c.paths, c.sources).hash(&mut hasher);
         (c.max_captured, c.captured, c.require_stock).hash(&mut hasher);
-        (c.files, c.tracebacks, c.spec, c.no_fsync).hash(&mut hasher);
+        (c.files, c.tracebacks, c.spec, c.no_fsync, c.threads).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -504,6 +522,7 @@ impl Policy {
         values.set_item("checksum", self.checksum())?;
         values.set_item("compression", self.compression(py)?)?;
         values.set_item("fsync", self.fsync())?;
+        values.set_item("threads", self.threads())?;
         Ok(values)
     }
 }

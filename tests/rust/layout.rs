@@ -72,7 +72,9 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/walk/replay.rs", "iterators of reduce values turned into lists"),
     ("python/src/walk/scalar.rs", "ints and floats as text, for protocol 0"),
     ("python/src/walk/sequence.rs", "items of sets, as a list"),
+    ("python/src/walk/split.rs", "addresses that threads have met, turned into references"),
     ("python/src/walk/text.rs", "data of bytes and bytearrays"),
+    ("python/src/walk/worker.rs", "a walker handed to a thread, with a view of what types are"),
     // CPython's C API while building, on objects that the decoder's stack owns.
     ("python/src/build/buffer.rs", "a read-only view of a buffer"),
     ("python/src/build/global.rs", "module dicts, and the extension registry"),
@@ -112,6 +114,8 @@ const WITHOUT_A_TWIN: &[(&str, &str)] = &[
     ("python/src/walk/notes.rs", "the standard library makes no notes when it loads"),
     ("python/src/walk/persistent.rs", "on load a persistent id is one call, in build/mod.rs"),
     ("python/src/walk/replay.rs", "a load never begins again"),
+    ("python/src/walk/split.rs", "loads are not split: each opcode needs those before it"),
+    ("python/src/walk/worker.rs", "as split.rs"),
 ];
 
 /// Rooms with Rust in them.

@@ -86,6 +86,20 @@ pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
     }
 }
 
+/// The position after the last entry; `None` where the layout is not known.
+#[cfg(all(Py_3_11, not(Py_3_14)))]
+pub fn end(dict: Obj) -> Option<isize> {
+    let raw = dict.ptr().cast::<Dict>();
+    // SAFETY: a dict by the caller's check, whose keys are alive with it.
+    unsafe { Some(if (*raw).values.is_null() { (*(*raw).keys).entries } else { (*raw).used }) }
+}
+
+/// The position after the last entry: not known.
+#[cfg(not(all(Py_3_11, not(Py_3_14))))]
+pub fn end(_dict: Obj) -> Option<isize> {
+    None
+}
+
 /// Where the entries of a table begin.
 ///
 /// # Safety

@@ -27,7 +27,7 @@ pub mod sequence;
 pub mod storage;
 pub mod text;
 
-pub use dict::{items as dict_items, len as dict_len, next as dict_next};
+pub use dict::{end as dict_end, items as dict_items, len as dict_len, next as dict_next};
 
 use crate::error::Raised;
 use core::ffi::c_char;

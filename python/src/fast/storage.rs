@@ -23,6 +23,8 @@ const HUGE_TO_BYTES: usize = 4 << 30;
 
 enum Room {
     Scratch,
+    /// As large as needed, in the scratch buffer: for threads without the GIL.
+    Heap,
     Bytes(*mut ffi::PyObject),
 }
 
@@ -39,12 +41,27 @@ impl Default for BytesStorage {
 }
 
 impl BytesStorage {
+    /// A storage that never makes a Python object.
+    pub fn heap() -> BytesStorage {
+        BytesStorage { scratch: Vec::new(), room: Room::Heap }
+    }
+
+    /// Exchanges the memory of a storage on the heap; gives the `len` bytes
+    /// that were written.
+    pub fn swap_heap(&mut self, memory: Vec<u8>, len: usize) -> Vec<u8> {
+        let mut written = core::mem::replace(&mut self.scratch, memory);
+        self.scratch.clear();
+        // SAFETY: the encoder has written the first `len` bytes.
+        unsafe { written.set_len(len) };
+        written
+    }
+
     /// The first `len` bytes as a `bytes` object; the scratch buffer stays.
     #[inline]
     pub fn finish(&mut self, len: usize) -> Result<Own, Raised> {
         match core::mem::replace(&mut self.room, Room::Scratch) {
             // SAFETY: `len` bytes of the scratch buffer were written.
-            Room::Scratch => unsafe {
+            Room::Scratch | Room::Heap => unsafe {
                 let data = self.scratch.as_ptr().cast();
                 Own::from_new(ffi::PyBytes_FromStringAndSize(data, len as isize))
             },
@@ -134,6 +151,14 @@ pub fn resize_bytes(bytes: Own, len: usize) -> Result<Own, Raised> {
 unsafe impl Storage for BytesStorage {
     fn grow(&mut self, len: usize, needed: usize) -> Option<(NonNull<u8>, usize)> {
         match self.room {
+            Room::Heap => {
+                // SAFETY: `len` bytes were written.
+                unsafe { self.scratch.set_len(len) };
+                let target = capacity(len, needed)?.max(FIRST_SCRATCH_BYTES);
+                self.scratch.try_reserve_exact(target - len).ok()?;
+                let ptr = NonNull::new(self.scratch.as_mut_ptr())?;
+                Some((ptr, self.scratch.capacity()))
+            }
             Room::Scratch if needed <= SCRATCH_BYTES => {
                 // SAFETY: `len` bytes were written (0 when the scratch is new).
                 unsafe { self.scratch.set_len(len) };

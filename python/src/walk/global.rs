@@ -111,6 +111,9 @@ impl Walker {
 
     #[cold]
     fn save_plan_class_cold(&mut self, number: u32, class: Obj) -> Result<(), Stop> {
+        if self.worker {
+            return Err(Stop::Restart);
+        }
         let plan = &self.types.plans[number as usize];
         let (Some(module), Some(qualname)) = (plan.module.clone(), plan.qualname.clone()) else {
             unreachable!("a plan of a known kind has names")

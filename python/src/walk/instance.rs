@@ -86,6 +86,7 @@ impl Walker {
                 Some(Attributes::Empty) => return Ok(State::Empty),
                 Some(Attributes::Dict(dict)) => return Ok(State::Dict(dict, None)),
                 Some(Attributes::Inline(inline)) => return Ok(State::Inline(inline)),
+                None if self.worker => return Err(Stop::Restart),
                 None => {}
             }
         }

@@ -113,6 +113,9 @@ impl Walker {
         else {
             unreachable!("the caller looked at the frame")
         };
+        if self.split.depth == depth && value.is_none() {
+            return self.split(depth);
+        }
         // Back from a key: its value is due. Back from a value: the opcode is.
         if let Some(value) = value {
             if self.save_value(depth, value)? {
@@ -126,6 +129,9 @@ impl Walker {
             if self.enc.at_boundary() {
                 self.note_entry(depth, pos, pos, in_batch);
                 self.boundary()?;
+                if self.split.depth == depth {
+                    return self.split(depth);
+                }
             }
             let at = pos;
             let Some((key, value)) = fast::dict_next(obj, &mut pos) else { break };
@@ -147,6 +153,7 @@ impl Walker {
                 }
                 self.save_key_str(key)?;
             } else {
+                self.refuse_key_of_user(key)?;
                 self.note_entry(depth, pos, at, in_batch);
                 self.set_value(depth, Some(value));
                 if self.save(key)? {

@@ -170,9 +170,10 @@ impl Walker {
     #[cold]
     #[inline(never)]
     fn leave_pure_cold(&mut self) -> Result<(), Stop> {
-        if self.elided.len() <= CHEAP_RESTART {
+        if self.worker || self.elided.len() <= CHEAP_RESTART {
             return Err(Stop::Restart);
         }
+        self.split.reset(false);
         self.make_inline_dicts()?;
         let mut unpinned = Vec::new();
         unpinned.try_reserve(self.memo.len()).map_err(|_| Error::OutOfMemory)?;

@@ -47,7 +47,9 @@ pub mod reduce;
 pub mod replay;
 pub mod scalar;
 pub mod sequence;
+pub mod split;
 pub mod text;
+pub mod worker;
 
 use crate::byvalue::ByValue;
 use crate::classify::TypeCache;
@@ -65,12 +67,15 @@ use ferropickle_core::regions::Regions;
 use frame::Frame;
 pub use memo::Enter;
 use replay::Replay;
+use split::Split;
 use std::collections::HashMap;
 
 /// Why a walk stopped before its end.
 pub enum Stop {
     /// An exception is set.
     Raised(Raised),
+    /// One is to be set.
+    Failed(Error),
     /// Begin again in the Full state.
     Restart,
     /// Begin again in the Pure state, once the class has an id: what keeps ids
@@ -92,7 +97,7 @@ impl From<Raised> for Stop {
 impl From<Error> for Stop {
     #[cold]
     fn from(error: Error) -> Self {
-        Stop::Raised(raise_encode(error))
+        Stop::Failed(error)
     }
 }
 
@@ -144,6 +149,9 @@ pub struct Walker {
     /// Identifies this dump, and what was verified in it.
     pub stamp: u64,
     pub pure: bool,
+    /// This walker encodes parts for another, without the GIL: see `worker.rs`.
+    pub worker: bool,
+    pub split: Split,
     /// Strings with one reference go without memo entry.
     elide_text: bool,
     pub elided: Vec<Obj>,
@@ -178,6 +186,8 @@ impl Walker {
             text: Vec::new(),
             stamp: 0,
             pure: false,
+            worker: false,
+            split: Split::default(),
             elide_text: false,
             elided: Vec::new(),
             replay: Replay::default(),
@@ -209,6 +219,7 @@ impl Walker {
         self.epoch = self.epoch.wrapping_add(1);
         self.since_signals = 0;
         self.out_of_memory = false;
+        self.split.reset(self.may_split());
     }
 
     /// Writes one whole stream. `root` must have a reference of its own for the
@@ -220,6 +231,7 @@ impl Walker {
             match self.attempt(root) {
                 Ok(()) => return Ok(()),
                 Err(Stop::Raised(raised)) => return Err(raised),
+                Err(Stop::Failed(error)) => return Err(raise_encode(error)),
                 Err(Stop::Restart) => self.restart(),
                 Err(Stop::Identify(class)) => {
                     self.restart_pure();
@@ -272,6 +284,7 @@ impl Walker {
         self.hooks.restart();
         self.enc.restart(0);
         self.by_value.reset();
+        self.split.reset(self.split.on);
     }
 
     /// Works until as many frames as `depth` are left.
@@ -474,8 +487,14 @@ impl Walker {
     #[inline(never)]
     fn boundary_cold(&mut self) -> Result<(), Stop> {
         self.check_memory()?;
+        if self.worker {
+            return Ok(self.enc.service()?);
+        }
         if !self.stream_out()? {
             self.enc.service()?;
+            if self.split.on {
+                self.look_for_split();
+            }
             if self.sink.is_file() {
                 let path = path::of(self);
                 self.sink.note_place(self.enc.out().len(), path);

@@ -19,6 +19,9 @@ impl Walker {
     /// Everything that the walker's first questions did not settle.
     #[inline(never)]
     pub(super) fn save_other(&mut self, obj: Obj) -> Flow {
+        if self.worker {
+            return self.save_other_as_worker(obj);
+        }
         let ty = obj.ty();
         // The way below for instances of one class, one after another.
         if let Some(number) = self.types.plan_of_instance(ty)

@@ -73,6 +73,9 @@ impl Walker {
         let Frame::List { obj, mut next, mut in_batch, batch } = self.frames[depth] else {
             unreachable!("the caller looked at the frame")
         };
+        if self.split.depth == depth {
+            return self.split(depth);
+        }
         if batch != Batch::Marked {
             return self.step_list_unmarked(depth, obj, next, batch);
         }
@@ -85,6 +88,9 @@ impl Walker {
                 in_batch = 0;
             }
             if self.boundary_at(depth, next)? {
+                if self.split.depth == depth {
+                    return self.split(depth);
+                }
                 continue;
             }
             let item = fast::list_get(obj, next);
@@ -247,8 +253,13 @@ impl Walker {
             unreachable!("the caller looked at the frame")
         };
         let len = fast::tuple_len(obj);
+        if self.split.depth == depth {
+            return self.split(depth);
+        }
         while next < len {
-            self.boundary_at(depth, next)?;
+            if self.boundary_at(depth, next)? && self.split.depth == depth {
+                return self.split(depth);
+            }
             let item = fast::tuple_get(obj, next);
             next += 1;
             let saved = self.save(item);
@@ -340,6 +351,7 @@ impl Walker {
                 continue;
             }
             let Some(item) = fast::set_next(obj, &mut pos) else { break };
+            self.refuse_key_of_user(item)?;
             if !frozen && in_batch == BATCH_ITEMS {
                 self.op(Op::Additems);
                 self.op(Op::Mark);

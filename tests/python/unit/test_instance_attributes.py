@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import sys
 
 import pytest
 
@@ -141,7 +142,7 @@ def test_user_code_that_changes_the_instance_in_the_middle(many):
 def test_the_path_to_an_attribute():
     obj = filled()
     obj.inner = filled()
-    obj.inner.lock = (n for n in ())
+    obj.inner.lock = sys._getframe()
     with pytest.raises(TypeError) as caught:
         fp.dumps([obj])
     assert "obj[0].inner.lock" in str(caught.value)

@@ -1,0 +1,382 @@
+//! Large containers, encoded by several threads.
+//!
+//! A serial walk notes, a frame's worth of output at a time, how fast it gets
+//! on in the containers that are open. Where much is left in one, what is left
+//! is cut into parts. Parts are encoded in waves: while one runs, the memo is
+//! frozen and read by all; an object met by two parts of a wave is written
+//! first, by the serial walk, and the wave again. A part that needs more than
+//! reading ends the wave, and the serial walk goes on from there.
+//!
+//! How parts are cut depends on the objects alone, so the stream is the same
+//! whatever the number of threads, as long as it is more than one.
+
+use super::frame::{Batch, Frame, TupleEnd};
+use super::worker::Worker;
+use super::{Stop, Walker};
+use crate::fast::{self, Obj};
+use core::sync::atomic::AtomicUsize;
+use ferropickle_core::memo::{Entry, Memo};
+use ferropickle_core::opcode::Op;
+use ferropickle_core::threads;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of output that a part should have: a core's cache holds them.
+const PART_BYTES: usize = 256 * 1024;
+/// What must be left to be worth the threads: about two milliseconds' work.
+const LEAST_BYTES: usize = 2 << 20;
+/// Items that must be left: fewer cannot be cut evenly.
+const LEAST_ITEMS: isize = 8;
+/// Parts of the first wave and of the largest; each is twice the one before.
+const FIRST_WAVE: usize = 8;
+const LARGEST_WAVE: usize = 64;
+/// Open containers that are looked at, from the outermost.
+const DEEPEST: usize = 8;
+/// One object in so many may be shared between the parts of a wave.
+const MOST_SHARED: usize = 16;
+
+/// Where a walk stands in its containers, and which it is to split.
+pub struct Split {
+    /// More than one thread may work.
+    pub on: bool,
+    /// The depth of the frame to split; `usize::MAX` if there is none.
+    pub depth: usize,
+    bytes_per_item: usize,
+    /// By depth: the container, and how far it was at the last look.
+    marks: Vec<(usize, isize)>,
+    /// The output at the last look.
+    looked_at: usize,
+    /// Looks to leave out, and how many the next failure costs.
+    wait: u32,
+    cost: u32,
+}
+
+impl Default for Split {
+    fn default() -> Self {
+        Split {
+            on: false,
+            depth: usize::MAX,
+            bytes_per_item: 0,
+            marks: Vec::new(),
+            looked_at: 0,
+            wait: 0,
+            cost: 1,
+        }
+    }
+}
+
+impl Split {
+    /// Forgets what was noted: a walk begins, or begins again.
+    pub fn reset(&mut self, on: bool) {
+        let mut marks = core::mem::take(&mut self.marks);
+        marks.clear();
+        *self = Split { on, marks, ..Split::default() };
+    }
+
+    fn back_off(&mut self) {
+        self.wait = self.cost;
+        self.cost = self.cost.saturating_mul(2);
+    }
+}
+
+/// A container whose items are cut into parts.
+#[derive(Clone, Copy)]
+pub enum Items {
+    List(Obj),
+    Tuple(Obj),
+    /// By the positions of its entries.
+    Dict(Obj),
+}
+
+/// The parts of one wave.
+pub struct Job {
+    pub items: Items,
+    from: isize,
+    end: isize,
+    step: isize,
+    pub parts: usize,
+    /// The number of the next part.
+    pub next: AtomicUsize,
+    /// The first part that could not be encoded.
+    pub stop: AtomicUsize,
+    met: Mutex<Vec<Option<Met>>>,
+}
+
+// SAFETY: its objects are only read, by the head of `worker.rs`.
+unsafe impl Sync for Job {}
+
+/// What a part has met, in the order of its entries.
+pub struct Met {
+    pub entries: Vec<(usize, u32)>,
+    pub elided: Vec<Obj>,
+}
+
+// SAFETY: addresses, and objects that nobody touches before they are back.
+unsafe impl Send for Met {}
+
+impl Job {
+    /// The items of a part.
+    pub fn range(&self, number: usize) -> (isize, isize) {
+        let from = self.from + number as isize * self.step;
+        (from, self.end.min(from + self.step))
+    }
+
+    /// Keeps what a part has met.
+    pub fn note(&self, number: usize, met: Met) {
+        let mut all = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        all[number] = Some(met);
+    }
+}
+
+impl Walker {
+    /// Whether this walk may use threads at all.
+    pub(super) fn may_split(&self) -> bool {
+        cfg!(not(Py_GIL_DISABLED))
+            && self.pure
+            && self.options.proto >= 4
+            && self.options.choices.threads != Some(1)
+            && !self.hooks.asks_for_everything()
+            && self.options.choices.rules.is_none()
+    }
+
+    /// A frame's worth was written: is there a container worth splitting?
+    pub(super) fn look_for_split(&mut self) {
+        let len = self.enc.out().len();
+        let written = len.saturating_sub(self.split.looked_at);
+        self.split.looked_at = len;
+        let waiting = self.split.wait > 0;
+        self.split.wait = self.split.wait.saturating_sub(1);
+        for depth in 0..self.frames.len().min(DEEPEST) {
+            let standing = standing(&self.frames[depth]);
+            let Some((obj, done, left)) = standing else {
+                if self.split.marks.get(depth).is_none_or(|(known, _)| *known != 0) {
+                    self.split.marks.truncate(depth);
+                    self.split.marks.push((0, 0));
+                }
+                continue;
+            };
+            let before = match self.split.marks.get(depth) {
+                Some((known, before)) if *known == obj.addr() => Some(*before),
+                _ => None,
+            };
+            if before.is_none() {
+                self.split.marks.truncate(depth);
+                self.split.marks.push((obj.addr(), done));
+            } else if let Some(mark) = self.split.marks.get_mut(depth) {
+                mark.1 = done;
+            }
+            let Some(gained) = before.map(|before| done - before).filter(|n| *n > 0) else {
+                continue;
+            };
+            let bytes_per_item = written / gained as usize;
+            let enough = left >= LEAST_ITEMS
+                && bytes_per_item.saturating_mul(left as usize) >= LEAST_BYTES
+                && !is_number(&self.frames[depth], done);
+            if enough && !waiting {
+                self.split.bytes_per_item = bytes_per_item.max(1);
+                self.split.depth = depth;
+                return;
+            }
+        }
+    }
+
+    /// What is left of the container of the frame at `depth`, which is the last
+    /// and stands between two items.
+    #[cold]
+    pub(super) fn split(&mut self, depth: usize) -> Result<(), Stop> {
+        self.split.depth = usize::MAX;
+        match self.frames[depth] {
+            Frame::List { obj, next, .. } => {
+                self.op(Op::Appends);
+                let end = fast::list_len(obj);
+                let reached = self.split_items(Items::List(obj), next, end)?;
+                if reached == end {
+                    self.pop();
+                    return Ok(());
+                }
+                self.op(Op::Mark);
+                if let Frame::List { next, in_batch, .. } = &mut self.frames[depth] {
+                    (*next, *in_batch) = (reached, 0);
+                }
+            }
+            Frame::Tuple { obj, next, .. } => {
+                let reached = self.split_items(Items::Tuple(obj), next, fast::tuple_len(obj))?;
+                if let Frame::Tuple { next, .. } = &mut self.frames[depth] {
+                    *next = reached;
+                }
+            }
+            Frame::Dict { obj, pos, .. } => {
+                self.op(Op::Setitems);
+                let Some(end) = fast::dict_end(obj) else { return Ok(()) };
+                let reached = self.split_items(Items::Dict(obj), pos, end)?;
+                self.op(Op::Mark);
+                if let Frame::Dict { pos, at, in_batch, .. } = &mut self.frames[depth] {
+                    (*pos, *at, *in_batch) = (reached, reached, 0);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Encodes items from `from` on in parts; says how far it came.
+    fn split_items(&mut self, items: Items, from: isize, end: isize) -> Result<isize, Stop> {
+        let threads = threads::count().min(self.options.choices.threads.unwrap_or(usize::MAX));
+        if threads < 2 {
+            self.split.on = false;
+            return Ok(from);
+        }
+        let step = (PART_BYTES / self.split.bytes_per_item).max(1) as isize;
+        let mut workers: Vec<Worker> = (0..threads).map(|_| Worker::of(self)).collect();
+        let (mut at, mut wave) = (from, FIRST_WAVE);
+        while end - at > step && self.split.on {
+            let parts = wave.min(((end - at + step - 1) / step) as usize);
+            let placed = self.wave(&mut workers, items, (at, end), step, parts)?;
+            at = end.min(at + placed as isize * step);
+            if placed < parts {
+                self.split.back_off();
+                break;
+            }
+            wave = LARGEST_WAVE.min(wave * 2);
+            if crate::signals::interrupted() {
+                break;
+            }
+        }
+        Ok(at)
+    }
+
+    /// One wave: says how many of its parts, from the first on, are written.
+    fn wave(
+        &mut self,
+        workers: &mut [Worker],
+        items: Items,
+        (from, end): (isize, isize),
+        step: isize,
+        parts: usize,
+    ) -> Result<usize, Stop> {
+        // Twice at most: what was shared is in the memo then.
+        for _ in 0..2 {
+            let job = Job {
+                items,
+                from,
+                end,
+                step,
+                parts,
+                next: AtomicUsize::new(0),
+                stop: AtomicUsize::new(usize::MAX),
+                met: Mutex::new((0..parts).map(|_| None).collect()),
+            };
+            let frozen = Arc::new(core::mem::replace(&mut self.memo, Memo::placeholder()));
+            workers.iter_mut().for_each(|worker| worker.set_base(Some(frozen.clone())));
+            let cut = self.enc.cut();
+            let room = (parts * PART_BYTES).saturating_mul(5) / 4;
+            let firsts = self.enc.add_parts(room, |placement| {
+                threads::with_each(workers, |worker| worker.work(&job, placement));
+            });
+            workers.iter_mut().for_each(|worker| worker.set_base(None));
+            self.memo = Arc::into_inner(frozen).unwrap_or_default();
+            let mut met = job.met.into_inner().unwrap_or_else(PoisonError::into_inner);
+            met.truncate(firsts.len());
+            let met: Vec<Met> = met.into_iter().flatten().collect();
+            let shared = self.shared(&met);
+            if shared.is_empty() {
+                self.take_over(met, &firsts)?;
+                self.enc.begin_frame();
+                self.enc.check()?;
+                self.split.looked_at = self.enc.out().len();
+                return Ok(firsts.len());
+            }
+            self.enc.cut_back(cut);
+            self.enc.begin_frame();
+            let all: usize = met.iter().map(|met| met.entries.len() + met.elided.len()).sum();
+            if shared.len() > all / MOST_SHARED {
+                self.split.on = false;
+                return Ok(0);
+            }
+            for obj in shared {
+                self.save_whole(obj)?;
+                self.op(Op::Pop);
+            }
+            if !self.pure {
+                return Ok(0);
+            }
+        }
+        self.split.on = false;
+        Ok(0)
+    }
+
+    /// The objects that two parts have met and whose identity shows, in the
+    /// order in which they come in the stream.
+    fn shared(&self, met: &[Met]) -> Vec<Obj> {
+        let mut seen: HashSet<usize, crate::classify::AddressHash> = HashSet::default();
+        let mut twice: HashSet<usize, crate::classify::AddressHash> = HashSet::default();
+        for part in met {
+            for (addr, _) in &part.entries {
+                if !seen.insert(*addr) {
+                    twice.insert(*addr);
+                }
+            }
+        }
+        let mut shared = Vec::new();
+        for (addr, _) in met.iter().flat_map(|part| &part.entries) {
+            if twice.remove(addr) {
+                // SAFETY: the address of an object that was met in this walk,
+                // in which nothing dies.
+                let obj = unsafe { Obj::new(*addr as *mut pyo3::ffi::PyObject) };
+                // Only `is` could tell of these, and they hold nothing.
+                if !fast::is_str(obj.ty()) && !fast::is_bytes(obj.ty()) {
+                    shared.push(obj);
+                }
+            }
+        }
+        shared
+    }
+
+    /// Enters what parts have met, now that they have their places.
+    fn take_over(&mut self, met: Vec<Met>, firsts: &[u32]) -> Result<(), Stop> {
+        for (part, first) in met.into_iter().zip(firsts) {
+            for (addr, own) in part.entries {
+                if self.memo.get(addr).is_none() {
+                    self.memo.set(addr, Entry::index(first + own));
+                }
+            }
+            part.elided.into_iter().try_for_each(|obj| self.log_elided(obj))?;
+        }
+        Ok(())
+    }
+}
+
+/// A container that can be split: itself, how many items are written and how
+/// many are left.
+fn standing(frame: &Frame) -> Option<(Obj, isize, isize)> {
+    match frame {
+        Frame::List { obj, next, batch: Batch::Marked, .. } => {
+            Some((*obj, *next, fast::list_len(*obj) - next))
+        }
+        Frame::Tuple { obj, next, end: TupleEnd::Tuple, .. } => {
+            Some((*obj, *next, fast::tuple_len(*obj) - next))
+        }
+        Frame::Dict { obj, pos, batch: Batch::Marked, build: false, .. } => {
+            fast::dict_end(*obj).map(|end| (*obj, *pos, end - pos))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the next item is a number: those are written as fast as memory.
+fn is_number(frame: &Frame, at: isize) -> bool {
+    let item = match frame {
+        Frame::List { obj, .. } => fast::list_get(*obj, at),
+        Frame::Tuple { obj, .. } => fast::tuple_get(*obj, at),
+        Frame::Dict { obj, .. } => {
+            let mut pos = at;
+            match fast::dict_next(*obj, &mut pos) {
+                Some((_, value)) => value,
+                None => return true,
+            }
+        }
+        _ => return true,
+    };
+    let ty = item.ty();
+    fast::is_int(ty) || fast::is_float(ty) || fast::is_bool(ty) || item.is_none()
+}
