@@ -146,6 +146,35 @@ impl Bytes {
             unsafe { ptr::write_bytes(at as *mut u8, value, length as usize) };
         }
     }
+
+    /// Up to eight bytes as a number, little end first.
+    pub fn load(&self, offset: u64, width: usize) -> Outcome<u64> {
+        let at = self.at(offset, width as u64)? as *const u8;
+        // SAFETY: the range was checked; the memory is mapped as long as `self` lives.
+        unsafe {
+            Ok(match width {
+                1 => at.read().into(),
+                2 => at.cast::<u16>().read_unaligned().into(),
+                4 => at.cast::<u32>().read_unaligned().into(),
+                _ => at.cast::<u64>().read_unaligned(),
+            })
+        }
+    }
+
+    /// Writes a number of up to eight bytes.
+    pub fn store(&self, offset: u64, width: usize, value: u64) -> Outcome {
+        let at = self.at(offset, width as u64)? as *mut u8;
+        // SAFETY: as in `load`.
+        unsafe {
+            match width {
+                1 => at.write(value as u8),
+                2 => at.cast::<u16>().write_unaligned(value as u16),
+                4 => at.cast::<u32>().write_unaligned(value as u32),
+                _ => at.cast::<u64>().write_unaligned(value),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Bytes {

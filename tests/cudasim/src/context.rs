@@ -66,6 +66,9 @@ fn end(driver: &'static Driver, id: u64) -> Outcome {
     let owned = |s: &stream::Stream| s.context == id;
     state.streams.values_mut().filter(|s| owned(s)).for_each(|s| s.queue.closed = true);
     state.events.retain(|_, event| event.context != id);
+    state.modules.retain(|_, module| module.context != id);
+    let kept: HashSet<u64> = state.modules.keys().copied().collect();
+    state.functions.retain(|_, function| kept.contains(&function.module));
     let mut given_back = Vec::new();
     state.space.retain(|range| {
         let goes = range.context == id && !matches!(range.kind, Kind::Mapped);

@@ -31,6 +31,7 @@ fn live(state: &State) -> Vec<(&'static str, u64)> {
         ("registered", count(|kind, _| kind == Kind::Registered)),
         ("handles", state.allocations.len() as u64),
         ("reservations", state.reservations.len() as u64),
+        ("modules", state.modules.len() as u64),
         ("graphs", state.graphs),
     ]
 }

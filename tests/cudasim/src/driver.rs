@@ -9,6 +9,7 @@ use crate::config::{Config, Fault};
 use crate::context::Context;
 use crate::device::Device;
 use crate::event::Event;
+use crate::module::{Function, Module};
 use crate::pool::Pool;
 use crate::space::Space;
 use crate::status::{Outcome, Status};
@@ -24,6 +25,8 @@ pub enum Tag {
     Event = 3,
     Pool = 4,
     Memory = 5,
+    Module = 6,
+    Function = 7,
     Graph = 9,
 }
 
@@ -38,6 +41,8 @@ pub struct State {
     /// Memory without an address, by handle, and addresses without memory.
     pub allocations: HashMap<u64, Allocation>,
     pub reservations: BTreeMap<u64, u64>,
+    pub modules: HashMap<u64, Module>,
+    pub functions: HashMap<u64, Function>,
     pub graphs: u64,
     next: u64,
     /// For the jitter of streams.
@@ -165,6 +170,8 @@ impl Driver {
             pools: HashMap::new(),
             allocations: HashMap::new(),
             reservations: BTreeMap::new(),
+            modules: HashMap::new(),
+            functions: HashMap::new(),
             graphs: 0,
             next: 0,
             random: self.config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,

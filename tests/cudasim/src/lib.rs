@@ -24,11 +24,14 @@ mod driver;
 mod engine;
 mod event;
 mod ipc;
+mod launch;
 mod memory;
+mod module;
 mod pinned;
 mod pointer;
 mod pool;
 mod profile;
+mod ptx;
 #[allow(unsafe_code, reason = "pointers that callers in C pass")]
 mod raw;
 mod space;

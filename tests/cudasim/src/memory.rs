@@ -209,7 +209,7 @@ crate::api::functions! {
         current(&state)?;
         state.refuse_unsafe()?;
         let range = freed_range(d, &state, address, "cuMemFree")?;
-        if range.kind == Kind::Mapped || range.kind.is_host() || range.imported && range.kind != Kind::Pooled {
+        if matches!(range.kind, Kind::Mapped | Kind::Static) || range.kind.is_host() || range.imported && range.kind != Kind::Pooled {
             d.violation(format!("cuMemFree: {address:#x} is not for this function to free"));
             return Err(Status::INVALID_VALUE);
         }

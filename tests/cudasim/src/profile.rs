@@ -36,6 +36,8 @@ fn entries() -> impl Iterator<Item = &'static Entry> {
         crate::copy::ENTRIES,
         crate::ipc::ENTRIES,
         crate::virtual_memory::ENTRIES,
+        crate::module::ENTRIES,
+        crate::launch::ENTRIES,
     ]
     .into_iter()
     .flatten()

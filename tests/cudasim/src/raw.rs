@@ -83,6 +83,11 @@ impl Host {
         Out(self.0.cast())
     }
 
+    /// As a text that ends in a zero byte, where the documentation says that it is one.
+    pub fn text(self) -> Text {
+        Text(self.0.cast_const().cast())
+    }
+
     /// As a pointer to read values of `T` from, where the documentation says that it is one.
     pub fn readable<T>(self) -> In<T> {
         In(self.0.cast())

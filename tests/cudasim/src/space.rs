@@ -27,6 +27,8 @@ pub enum Kind {
     Event = 7,
     /// A pool between processes, likewise.
     Pool = 8,
+    /// The variables of a module.
+    Static = 9,
 }
 
 impl Kind {
