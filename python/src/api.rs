@@ -328,5 +328,5 @@ pub fn find_class(
     fix_imports: bool,
     stock: bool,
 ) -> Result<Own, Raised> {
-    crate::build::global::find_class(module.own(), name.own(), proto, fix_imports, stock)
+    crate::build::global::find_class(&module.own(), &name.own(), proto, fix_imports, stock)
 }

@@ -242,6 +242,26 @@ fn try_annotate(py: Python<'_>, error: &PyErr, note: &str, prefix: Option<&str>)
     Ok(())
 }
 
+/// Adds to the text of an exception whose only argument is a text; nothing if
+/// that fails, as the exception is what the user must see.
+pub fn add_to_text(py: Python<'_>, error: &PyErr, more: &str) {
+    let value = error.value(py);
+    let add = || -> PyResult<()> {
+        let args = value.getattr("args")?;
+        let (text,): (String,) = args.extract()?;
+        let text = format!("{text}{more}");
+        value.setattr("args", (&text,))?;
+        // What an ImportError shows.
+        if value.hasattr("msg")? {
+            value.setattr("msg", &text)?;
+        }
+        Ok(())
+    };
+    if let Err(secondary) = add() {
+        drop(secondary);
+    }
+}
+
 /// Whether memory ran out, and not somebody's code said so: nothing must be
 /// added to the exception, as there is no memory for it.
 pub fn is_no_memory(error: &PyErr, py: Python<'_>) -> bool {

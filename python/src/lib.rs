@@ -28,6 +28,7 @@ mod gc;
 mod hooks;
 #[cfg(unix)]
 mod message;
+mod packages;
 mod parcel;
 mod peers;
 mod pickler;

@@ -73,6 +73,8 @@ table! {
         co_freevars = c"co_freevars";
         package = c"__package__";
         path = c"__path__";
+        file = c"__file__";
+        version = c"__version__";
         builtins = c"__builtins__";
         loader = c"__loader__";
         spec = c"__spec__";
@@ -91,6 +93,7 @@ table! {
         codecs_encode = "_codecs"."encode";
         partial = "functools"."partial";
         getattr_function = "builtins"."getattr";
+        stdlib_names = "sys"."stdlib_module_names";
         name_mapping_2to3 = "_compat_pickle"."NAME_MAPPING";
         import_mapping_2to3 = "_compat_pickle"."IMPORT_MAPPING";
         name_mapping_3to2 = "_compat_pickle"."REVERSE_NAME_MAPPING";
@@ -184,13 +187,17 @@ pub fn import(name: Obj) -> Result<Own, Raised> {
     unsafe { Own::from_new(pyo3::ffi::PyImport_Import(name.ptr())) }
 }
 
+/// The running Python's version and what else it says: "3.11.7 (main, ...".
+pub fn python_version_text() -> &'static str {
+    // SAFETY: a text that ends in NUL and lives for ever.
+    let text = unsafe { core::ffi::CStr::from_ptr(pyo3::ffi::Py_GetVersion()) };
+    text.to_str().unwrap_or_default()
+}
+
 /// The running Python's major and minor version.
 pub fn python_version() -> (u8, u8) {
-    // SAFETY: a text that ends in NUL and lives for ever: "3.11.7 (main, ...".
-    let text = unsafe { core::ffi::CStr::from_ptr(pyo3::ffi::Py_GetVersion()) };
-    let mut parts = text.to_bytes().split(|c| !c.is_ascii_digit());
-    let mut number =
-        || parts.next().and_then(|part| core::str::from_utf8(part).ok()?.parse().ok()).unwrap_or(0);
+    let mut parts = python_version_text().split(|c: char| !c.is_ascii_digit());
+    let mut number = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
     (number(), number())
 }
 

@@ -114,6 +114,11 @@ pub trait Build {
     ) -> Step<Option<Self::Obj>, Self::Error> {
         Ok(None)
     }
+    /// An object that the stream throws away by POP.
+    #[inline(always)]
+    fn discard(&mut self, object: Self::Obj) {
+        drop(object);
+    }
     /// The stream names its protocol.
     fn proto(&mut self, _proto: u8) {}
     /// Called every few thousand opcodes: signals.

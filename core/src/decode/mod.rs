@@ -271,7 +271,8 @@ impl<T> Decoder<T> {
                     if self.marks.last() == Some(&self.stack.len()) {
                         self.pop_mark()?;
                     } else {
-                        self.pop()?;
+                        let object = self.pop()?;
+                        build.discard(object);
                     }
                 }
                 Op::PopMark => {

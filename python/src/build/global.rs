@@ -11,10 +11,11 @@ use pyo3::ffi;
 impl Builder {
     /// A global, by the subclass's `find_class` if there is one.
     pub(super) fn find(&mut self, module: Own, name: Own) -> Result<Own, Raised> {
-        match &self.find_class {
+        let found = match &self.find_class {
             Some(hook) => hook.clone().call(&[module.obj(), name.obj()]),
-            None => find_class(module, name, self.proto, self.fix_imports, self.stock),
-        }
+            None => find_class(&module, &name, self.proto, self.fix_imports, self.stock),
+        };
+        found.map_err(|raised| self.not_found(raised, module.obj(), name.obj()))
     }
 
     pub(super) fn build_extension(&mut self, code: i64) -> Result<Own, Raised> {
@@ -51,8 +52,8 @@ impl Builder {
 /// stock: do no more than the standard library, which leaves the names of
 /// packages that are not installed alone.
 pub fn find_class(
-    module: Own,
-    name: Own,
+    module: &Own,
+    name: &Own,
     proto: u8,
     fix_imports: bool,
     stock: bool,
@@ -62,7 +63,7 @@ pub fn find_class(
         python3_name(module.clone(), name.clone())
             .and_then(|(module, name)| import_global(&module, &name, proto))
     } else {
-        import_global(&module, &name, proto)
+        import_global(module, name, proto)
     };
     found.or_else(
         |raised| {
@@ -119,11 +120,7 @@ fn in_loaded_module(module: Obj, name: Obj, dots: bool) -> Option<Own> {
         return None;
     }
     let module = types::loaded_module(module)?;
-    if !fast::is_module(module.ty()) {
-        return None;
-    }
-    // SAFETY: a module has a dict, borrowed.
-    let dict = unsafe { Obj::borrowed(ffi::PyModule_GetDict(module.ptr())) }?;
+    let dict = fast::module_dict(module)?;
     if let Some(found) = fast::dict_get(dict, name) {
         return Some(found.own());
     }

@@ -15,6 +15,7 @@ pub mod reduce;
 pub mod scalar;
 pub mod sequence;
 pub mod text;
+pub mod versions;
 
 use crate::error::Raised;
 use crate::fast::Own;
@@ -51,6 +52,8 @@ pub struct Builder {
     pub proto: u8,
     /// The same, for an Unpickler whose `find_class` is called meanwhile.
     pub shared_proto: Option<Rc<Cell<u8>>>,
+    /// Texts about the sender's versions: see `versions.rs`.
+    pub told: Vec<Own>,
     /// What is known of classes met in this load.
     pub classes: instance::ClassCache,
 }
@@ -189,7 +192,8 @@ impl Build for Builder {
     }
     #[inline(always)]
     fn reduce(&mut self, callable: Own, args: Own) -> R<Own> {
-        Ok(reduce::call(&callable, &args)?)
+        let made = reduce::call(&callable, &args);
+        Ok(made.map_err(|raised| self.call_failed(raised, args.obj()))?)
     }
     fn instance(&mut self, class: Own, stack: &mut Vec<Own>, from: usize) -> R<Own> {
         Ok(reduce::instance(class, stack, from)?)
@@ -211,6 +215,9 @@ impl Build for Builder {
     #[inline(always)]
     fn share(&mut self, object: &Own) -> Own {
         object.clone()
+    }
+    fn discard(&mut self, object: Own) {
+        self.note_version(object);
     }
     fn tick(&mut self) -> R<()> {
         Ok(crate::signals::check()?)

@@ -392,7 +392,7 @@ fn is_abc_meta(class: Obj) -> bool {
     let Ok(name) = fast::intern(c"abc") else { return false };
     let Ok(attribute) = fast::intern(c"ABCMeta") else { return false };
     types::loaded_module(name.obj())
-        .and_then(super::function::module_dict)
+        .and_then(fast::module_dict)
         .and_then(|dict| fast::dict_get(dict, attribute.obj()))
         == Some(class)
 }

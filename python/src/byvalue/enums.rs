@@ -3,7 +3,7 @@
 //! carry.
 
 use super::class::{name_of, plan_attributes, plan_made};
-use super::function::{module_dict, none};
+use super::function::none;
 use super::named::{ENUM_META, ENUM_NEW, ENUM_PREPARE, GETATTR};
 use super::script::{Label, Plan, Step};
 use crate::error::{Raised, display};
@@ -46,7 +46,7 @@ const MEMBER_STATE: &[&str] =
 
 fn enum_meta() -> Option<TypePtr> {
     let module = types::loaded_module(fast::intern(c"enum").ok()?.obj())?;
-    let meta = fast::dict_get(module_dict(module)?, fast::intern(c"EnumMeta").ok()?.obj())?;
+    let meta = fast::dict_get(fast::module_dict(module)?, fast::intern(c"EnumMeta").ok()?.obj())?;
     meta.is_class().then(|| meta.ptr().cast())
 }
 

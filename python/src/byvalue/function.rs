@@ -256,7 +256,7 @@ impl Walker {
         while next < packages.len() {
             let package = packages[next].obj();
             next += 1;
-            let Some(dict) = module_dict(package) else { continue };
+            let Some(dict) = fast::module_dict(package) else { continue };
             if fast::dict_get(dict, types::get().path.obj()).is_none() {
                 continue;
             }
@@ -489,7 +489,7 @@ impl Walker {
         if self.write_if_made(module)? {
             return WRITTEN;
         }
-        let Some(dict) = module_dict(module) else { return self.save_foreign(module) };
+        let Some(dict) = fast::module_dict(module) else { return self.save_foreign(module) };
         let name = fast::dict_get(dict, types::get().name.obj());
         let Some(name) = name.filter(|name| fast::is_str(name.ty())) else {
             return self.save_foreign(module);
@@ -566,14 +566,6 @@ pub(super) fn none() -> Obj {
     unsafe { Obj::new(ffi::Py_None()) }
 }
 
-pub(super) fn module_dict(module: Obj) -> Option<Obj> {
-    if !fast::is_module(module.ty()) {
-        return None;
-    }
-    // SAFETY: a module has a dict, borrowed.
-    unsafe { Obj::borrowed(ffi::PyModule_GetDict(module.ptr())) }
-}
-
 /// The name of the loaded module that has this very dict.
 fn module_with_dict(globals: Obj) -> Option<Own> {
     let name = fast::dict_get(globals, types::get().name.obj())?;
@@ -581,7 +573,7 @@ fn module_with_dict(globals: Obj) -> Option<Own> {
         return None;
     }
     let module = types::loaded_module(name)?;
-    (module_dict(module) == Some(globals)).then(|| name.own())
+    (fast::module_dict(module) == Some(globals)).then(|| name.own())
 }
 
 fn dotted(name: &str) -> &'static str {

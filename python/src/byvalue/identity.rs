@@ -6,7 +6,6 @@
 
 use super::class::REGISTRY;
 use super::code;
-use super::function::module_dict;
 use crate::error::{Raised, display};
 use crate::fast::{self, Obj, Own, TypePtr, function, instance};
 use crate::types;
@@ -99,7 +98,7 @@ fn call_method(obj: Obj, name: &core::ffi::CStr, args: &[Obj]) -> Result<Option<
 fn registry(name: &str, kind: &str) -> Result<Own, Raised> {
     let copyreg = types::import(fast::intern(c"copyreg")?.obj())?;
     let key = fast::text::interned(fast::new_str(name)?);
-    let Some(dict) = module_dict(copyreg.obj()) else {
+    let Some(dict) = fast::module_dict(copyreg.obj()) else {
         return copyreg.getattr(key.obj());
     };
     if let Some(found) = fast::dict_get(dict, key.obj()) {

@@ -411,7 +411,7 @@ impl Walker {
         let plain_module = fast::is_module(loaded.ty());
         if plain_module && let Ok(first) = core::str::from_utf8(first) {
             let first = fast::new_str(first)?;
-            let dict = function::module_dict(loaded);
+            let dict = fast::module_dict(loaded);
             if let Some(dict) = dict
                 && fast::dict_get(dict, first.obj()).is_none()
                 && fast::dict_get(dict, names.getattr_hook.obj()).is_none()
@@ -456,7 +456,7 @@ pub fn types_alias(class: Obj) -> Option<Resolved> {
 
 /// The first name that an object has in a module.
 fn named_in(module: Own, obj: Obj) -> Option<Resolved> {
-    let dict = function::module_dict(types::loaded_module(module.obj())?)?;
+    let dict = fast::module_dict(types::loaded_module(module.obj())?)?;
     let mut position = 0;
     while let Some((name, value)) = fast::dict_next(dict, &mut position) {
         if value == obj && fast::is_str(name.ty()) {

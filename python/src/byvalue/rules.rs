@@ -101,7 +101,7 @@ impl Rules {
         // SAFETY: a live object, held by the policy.
         let names = unsafe { Obj::new(names.as_ptr()) };
         let Some(known) = fast::dict_get(names, first.obj()) else { return Ok(false) };
-        let dict = types::loaded_module(main).and_then(super::function::module_dict);
+        let dict = types::loaded_module(main).and_then(fast::module_dict);
         Ok(dict.and_then(|dict| fast::dict_get(dict, first.obj())) == Some(known))
     }
 
@@ -166,7 +166,7 @@ impl Rules {
 /// the standard library's nor installed.
 fn is_of_project(name: Obj) -> bool {
     let file_of = |module: Obj| -> Option<String> {
-        let dict = super::function::module_dict(module)?;
+        let dict = fast::module_dict(module)?;
         let file = fast::dict_get(dict, fast::intern(c"__file__").ok()?.obj())?;
         fast::is_str(file.ty()).then(|| display(file))
     };

@@ -456,6 +456,24 @@ pub fn new_tuple(items: &[Obj]) -> Result<Own, Raised> {
     }
 }
 
+/// The dict of a module; `None` for what stands in the place of one.
+pub fn module_dict(module: Obj) -> Option<Obj> {
+    if !is_module(module.ty()) {
+        return None;
+    }
+    // SAFETY: a module has a dict, borrowed.
+    unsafe { Obj::borrowed(ffi::PyModule_GetDict(module.ptr())) }
+}
+
+/// Whether a set or frozenset has an element.
+pub fn set_contains(set: Obj, element: Obj) -> Result<bool, Raised> {
+    // SAFETY: a set by the caller's check; -1 with an error set.
+    match unsafe { ffi::PySet_Contains(set.ptr(), element.ptr()) } {
+        -1 => Err(Raised::set()),
+        found => Ok(found != 0),
+    }
+}
+
 /// The set's element at `pos`, which moves on; `None` at the end.
 #[inline(always)]
 pub fn set_next(set: Obj, pos: &mut isize) -> Option<Obj> {

@@ -7,6 +7,7 @@
 use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
 use crate::error::{Raised, display, repr};
 use crate::fast::{self, Obj, Own};
+use crate::packages;
 use crate::types;
 use crate::wording;
 use ferropickle_core::memo::Found;
@@ -260,14 +261,20 @@ impl Walker {
     }
 
     /// To be called before anything is written for which the receiver imports a
-    /// module: refuses this package if the receiver may not have it.
-    pub fn name_module(&self, module: Obj, obj: Obj) -> Result<(), Raised> {
-        if !self.options.choices.require_stock || !is_of_library(module) {
+    /// module: tells the version of its package, and refuses this package if the
+    /// receiver may not have it.
+    pub fn name_module(&mut self, module: Obj, obj: Obj) -> Result<(), Stop> {
+        if !fast::is_str(module.ty()) {
             return Ok(());
+        }
+        let mut scratch = Vec::new();
+        let package = packages::root(fast::text::utf8(module, &mut scratch));
+        if !self.options.choices.require_stock || package != b"ferropickle" {
+            return self.tell_version(package);
         }
         let text =
             format!("Can't pickle {}: to load it takes ferropickle (require_stock)", repr(obj));
-        Err(Raised::pickling(&text))
+        Err(Raised::pickling(&text).into())
     }
 
     /// GLOBAL, under the name that the protocol's readers know.
@@ -310,14 +317,6 @@ impl Walker {
     }
 }
 
-/// Whether a module is this package or one of its own.
-fn is_of_library(module: Obj) -> bool {
-    let mut scratch = Vec::new();
-    fast::is_str(module.ty())
-        && fast::text::utf8(module, &mut scratch).split(|byte| *byte == b'.').next()
-            == Some(b"ferropickle")
-}
-
 /// The parts of a qualified name, as UTF-8 with surrogates passed.
 pub fn split(qualname: Obj) -> Vec<Vec<u8>> {
     let mut scratch = Vec::new();
@@ -335,11 +334,7 @@ pub fn split(qualname: Obj) -> Vec<Vec<u8>> {
 /// `None` if the way leads elsewhere or not to the object.
 pub fn resolved_without_code(obj: Obj, module_name: Own, qualname: Own) -> Option<Resolved> {
     let module = types::loaded_module(module_name.obj())?;
-    if !fast::is_module(module.ty()) {
-        return None;
-    }
-    // SAFETY: a module has a dict, borrowed.
-    let dict = unsafe { Obj::borrowed(ffi::PyModule_GetDict(module.ptr())) }?;
+    let dict = fast::module_dict(module)?;
     // The common case first: a name without dots.
     if let Some(found) = fast::dict_get(dict, qualname.obj()) {
         return (found == obj).then_some(Resolved { module: module_name, qualname, parent: None });

@@ -50,6 +50,7 @@ pub mod sequence;
 pub mod split;
 pub mod text;
 pub mod worker;
+pub mod versions;
 
 use crate::byvalue::ByValue;
 use crate::classify::TypeCache;
@@ -69,6 +70,7 @@ pub use memo::Enter;
 use replay::Replay;
 use split::Split;
 use std::collections::HashMap;
+use versions::Versions;
 
 /// Why a walk stopped before its end.
 pub enum Stop {
@@ -160,6 +162,7 @@ pub struct Walker {
     /// Memory of arrays that the stream holds.
     pub regions: Regions,
     dtype: numpy::KnownDtype,
+    versions: Versions,
     keys: [CachedKey; KEY_CACHE],
     /// Changes with each dump and each restart: what is cached is of one memo.
     epoch: u32,
@@ -193,6 +196,7 @@ impl Walker {
             replay: Replay::default(),
             regions: Regions::default(),
             dtype: numpy::KnownDtype::default(),
+            versions: Versions::default(),
             keys: [CachedKey::default(); KEY_CACHE],
             epoch: 0,
             since_signals: 0,
