@@ -1,95 +1,162 @@
-"""The source of functions, as text that another version of Python can compile.
+"""The source of functions, as a stream carries it beside their bytecode (`Policy(sources=...)`).
 
-`expression` gives a Python expression whose value is a code object: what a
-stream carries beside the bytecode (`Policy(sources=...)`), and what a receiver
-of another version evaluates in its place. It needs nothing but built-ins.
+`carried` gives the arguments for which the function `code` of `RECEIVER` makes the code object:
+from the bytecode where the receiver's version of Python is the sender's, else from the source.
+The lines go to `linecache` there, so that tracebacks and `inspect.getsource` show them where the
+file is missing. The receiver needs nothing but the standard library.
 """
 
 from __future__ import annotations
 
 import ast
 import dis
+import hashlib
 import inspect
+import marshal
 import sys
 import textwrap
 from types import CodeType
 from typing import Any
 
-__all__ = ["expression"]
+__all__ = ["RECEIVER", "carried"]
 
 # Longest source that is carried, in characters.
 _LONGEST = 1 << 16
 
-# Finds the code by name in what was compiled, at any depth.
-_FIND = (
-    "(lambda find, code, name: find(find, code, name))("
-    "lambda find, code, name: next((found for constant in code.co_consts"
-    " if hasattr(constant, 'co_consts') for found in"
-    " [constant if constant.co_name == name else find(find, constant, name)] if found), None), "
-    "compile({source!r}, {file!r}, 'exec'), {name!r})"
-)
+# What `Policy(paths="drop")` puts in the place of a file.
+_DROPPED = "<pickled>"
+
+# What the receiver executes, for its function `code`. Lines are kept by file and number, in
+# `copyreg`: functions of one file may come in many streams, and the newest is right about its
+# lines. What lies between them is shown as an Ellipsis, which ends a block for `inspect`. The
+# entry in `linecache` is a function, called if the file is not there; the lines that were made of
+# it are put back to be made again, and entries of others stay.
+RECEIVER = """\
+import copyreg, linecache, marshal, sys
+def show(file, first, block):
+    files = copyreg.__dict__.setdefault('__ferropickle_sources__', {})
+    ours = file in files
+    kept = files.setdefault(file, {})
+    for number, line in enumerate(block.split('\\n'), first):
+        kept[number] = ' '.join(line.splitlines())
+    def lines():
+        return '\\n'.join(kept.get(n, '...') for n in range(1, max(kept) + 1))
+    linecache.checkcache(file)
+    entry = linecache.cache.get(file)
+    if entry is None or ours and len(entry) > 1 and entry[1] is None:
+        if file[:1] + file[-1:] == '<>':
+            text = lines()
+            entry = len(text), None, [line + '\\n' for line in text.split('\\n')], file
+        else:
+            entry = (lines,)
+        linecache.cache[file] = entry
+def find(code, name):
+    for part in code.co_consts:
+        if hasattr(part, 'co_consts'):
+            part = part if part.co_name == name else find(part, name)
+            if part:
+                return part
+def code(tag, data, name, file, first, block, skip, head, text):
+    show(file, first, block)
+    if sys.implementation.cache_tag == tag:
+        return marshal.loads(data)
+    if text is None:
+        text = '\\n'.join(block.split('\\n')[skip:])
+    before = '\\n' * (first + skip - 1 - head.count('\\n'))
+    return find(compile(before + head + text, file, 'exec', 0, True), name)
+"""
 
 
-def expression(code: CodeType) -> str | None:
-    """Return an expression that compiles the code's source, or None.
+def carried(code: CodeType, file: str | None = None) -> tuple[Any, ...] | None:
+    """Return the arguments of the receiver's `code`, or None.
+
+    file: the name to show for the code's file, if it is not its own.
 
     None where the source is unknown, has changed since, is not to be told from
     that of another function of the same line, or is very long.
     """
     try:
-        block = inspect.getsource(code)
+        lines, first = inspect.getsourcelines(code)
     except (OSError, TypeError, SyntaxError, IndentationError):
         return None
+    block = "".join(lines).rstrip("\n")
     if len(block) > _LONGEST:
         return None
-    source = _lambda_source(block, code) if code.co_name == "<lambda>" else _def_source(block, code)
-    if source is None:
+    made = (
+        _lambda_text(block, first, code) if code.co_name == "<lambda>" else _def_text(block, code)
+    )
+    if made is None:
         return None
-    source = _with_free_variables(source, code)
-    if not _is_same(source, code):
-        return None
-    return _FIND.format(source=source, file=code.co_filename, name=code.co_name)
+    skip, head, text = made
+    if file == _DROPPED:
+        # Functions of several files are not to be taken for lines of one.
+        digest = hashlib.blake2b(f"{first}\n{block}".encode(errors="replace"), digest_size=6)
+        file = f"<pickled {digest.hexdigest()}>"
+    if file is None:
+        file = code.co_filename
+    else:
+        code = _renamed(code, file)
+    tag = sys.implementation.cache_tag
+    return tag, marshal.dumps(code), code.co_name, file, first, block, skip, head, text
 
 
-def _def_source(block: str, code: CodeType) -> str | None:
-    """The function's definition without its decorators, at the left margin."""
+def _renamed(code: CodeType, file: str) -> CodeType:
+    """The code as if it was written in another file."""
+    constants = tuple(
+        _renamed(constant, file) if isinstance(constant, CodeType) else constant
+        for constant in code.co_consts
+    )
+    return code.replace(co_filename=file, co_consts=constants)
+
+
+def _def_text(block: str, code: CodeType) -> tuple[int, str, None] | None:
+    """How many lines of the block are decorators, and what has to stand before the rest for it to
+    compile to this code."""
+    indented = block[:1] in (" ", "\t")
     try:
-        tree = ast.parse(textwrap.dedent(block))
-    except SyntaxError:
+        tree = ast.parse("if 1:\n" + block if indented else block)
+    except (SyntaxError, ValueError):
         return None
     node = tree.body[0] if tree.body else None
+    if indented and isinstance(node, ast.If):
+        node = node.body[0]
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != code.co_name:
         return None
-    node.decorator_list = []
-    return ast.unparse(node)
+    skip = node.lineno - 1 - indented
+    head = ""
+    if indented:
+        private, free = _class_of_private_names(code), _free_variables(code)
+        head += f"class {private}:\n" if private else ""
+        head += f"{' ' if private else ''}def _({free}):\n" if free else ""
+        head = head or "if 1:\n"
+    text = "\n".join(block.split("\n")[skip:])
+    return (skip, head, None) if _is_same(head + text, code) else None
 
 
-def _lambda_source(block: str, code: CodeType) -> str | None:
-    """The one lambda of the block that compiles to this code."""
+def _lambda_text(block: str, first: int, code: CodeType) -> tuple[int, str, str] | None:
+    """In which line of the block the lambda begins, and the text of the one that compiles to this
+    code, with what has to stand before it."""
     text = textwrap.dedent(block).strip()
+    private, free = _class_of_private_names(code), _free_variables(code)
+    head = (f"class {private}:\n " if private else "") + (f"def _({free}): " if free else "")
     for candidate in (text, f"({text}\n)", text.rstrip(",)]}"), f"_ = [{text.rstrip(',')}]"):
         try:
             tree = ast.parse(candidate)
-        except SyntaxError:
+        except (SyntaxError, ValueError):
             continue
         found = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
         texts = [f"_ = {ast.unparse(node)}" for node in found]
-        alike = {t for t in texts if _is_same(_with_free_variables(t, code), code)}
-        return alike.pop() if len(alike) == 1 else None
+        alike = {t for t in texts if _is_same(head + t, code)}
+        return (code.co_firstlineno - first, head, alike.pop()) if len(alike) == 1 else None
     return None
 
 
-def _with_free_variables(source: str, code: CodeType) -> str:
-    """The source inside a function that has the variables it closes over."""
-    private = _class_of_private_names(code)
-    if private:
-        source = f"class {private}:\n" + textwrap.indent(source, " ")
-    if not code.co_freevars:
-        return source
+def _free_variables(code: CodeType) -> str:
+    """The variables that the code closes over, as parameters."""
     names = [name for name in code.co_freevars if name != "__class__"]
     if "__class__" in code.co_freevars:
         names.append("__class__")
-    return f"def _({', '.join(names)}):\n" + textwrap.indent(source, " ")
+    return ", ".join(names)
 
 
 def _class_of_private_names(code: CodeType) -> str | None:

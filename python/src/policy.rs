@@ -231,6 +231,7 @@ fn compression_of(given: &Bound<'_, PyAny>) -> PyResult<Compression> {
 /// sources: whether functions by value carry their source beside their
 /// bytecode, for receivers of another version of Python: "never", "auto" (where
 /// it is known) or "always" (an error where it is not).
+/// Tracebacks show it where the file is missing.
 /// max_captured: bytes that a global or closure variable of a function may
 /// take in the stream; captured: "warn" or "refuse" when it takes more.
 /// reducers: a mapping from types to functions like those of `copyreg`, asked

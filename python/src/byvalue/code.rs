@@ -5,7 +5,7 @@
 //! that the compiler makes. Others go field by field.
 
 use super::function::none;
-use super::named::{CACHE_TAG, CODE_TYPE, CONCAT, DICT_GET, EVAL, GETITEM, MARSHAL_LOADS, Named};
+use super::named::{CACHE_TAG, CODE_TYPE, CONCAT, EXEC, GETITEM, Named};
 use super::scan::{self, Names};
 use super::script::{Label, Plan, Step};
 use crate::error::{Raised, display};
@@ -426,49 +426,54 @@ impl Walker {
     }
 
     /// Bytecode and source: the receiver's version decides which of them is
-    /// used. False where there is no source to be had.
+    /// used, and tracebacks show the lines. False where there is no source to be
+    /// had.
     fn save_code_and_source(&mut self, code: Obj) -> Result<bool, Stop> {
         self.leave_pure()?;
-        let find = types::import_attribute(c"ferropickle._sources", c"expression")?;
-        let expression = find.call(&[code])?;
-        if expression.is_none() {
+        let carried = types::import_attribute(c"ferropickle._sources", c"carried")?;
+        let shown = self.shown_file(code)?.map(|file| fast::new_str(&file)).transpose()?;
+        let arguments = carried.call(&[code, shown.as_ref().map_or(none(), Own::obj)])?;
+        if arguments.is_none() {
             if self.by_value.choices.sources == Sources::Always {
                 let text = "the source of this function is not known (sources='always')";
                 return Err(Raised::pickling(text).into());
             }
             return Ok(false);
         }
-        let marshal = types::import_attribute(c"marshal", c"dumps")?;
-        let bytes = marshal.call(&[code])?;
-        let tag = types::cache_tag();
-        let (code_bytes, text) = (self.pin(bytes), self.pin(expression));
-        // `dict.get({tag: marshal.loads}, cache_tag, eval)`, and its argument
-        // chosen in the same way.
-        for is_argument in [false, true] {
-            self.save_named(&DICT_GET)?;
-            self.enc.op(Op::EmptyDict);
-            self.write_literal(&tag)?;
-            if is_argument {
-                self.save_whole(code_bytes)?;
-                self.enc.op(Op::Tuple1);
-            } else {
-                self.save_named(&MARSHAL_LOADS)?;
-            }
-            self.enc.op(Op::Setitem);
-            self.save_named(&CACHE_TAG)?;
-            if is_argument {
-                self.save_whole(text)?;
-                self.enc.op(Op::Tuple1);
-            } else {
-                self.save_named(&EVAL)?;
-            }
-            self.enc.op(Op::Tuple3);
-            self.enc.op(Op::Reduce);
-        }
+        self.save_receiver()?;
+        let arguments = self.pin(arguments);
+        self.save_whole(arguments)?;
         self.enc.op(Op::Reduce);
         let held = self.pin(code.own());
         self.enter_made(held);
         Ok(true)
+    }
+
+    /// The function that makes code objects where there is source beside
+    /// bytecode: executed by the receiver once in a stream.
+    fn save_receiver(&mut self) -> Result<(), Stop> {
+        if let Some(index) = self.by_value.receiver {
+            self.enc.get(index);
+            return Ok(());
+        }
+        let text = types::import_attribute(c"ferropickle._sources", c"RECEIVER")?;
+        let text = self.pin(text);
+        self.enc.op(Op::EmptyDict);
+        let names = self.enc.memoize();
+        self.enc.op(Op::Pop);
+        self.save_named(&EXEC)?;
+        self.save_whole(text)?;
+        self.enc.get(names);
+        for op in [Op::Tuple2, Op::Reduce, Op::Pop] {
+            self.enc.op(op);
+        }
+        self.save_named(&GETITEM)?;
+        self.enc.get(names);
+        self.write_literal("code")?;
+        self.enc.op(Op::Tuple2);
+        self.enc.op(Op::Reduce);
+        self.by_value.receiver = Some(self.enc.memoize());
+        Ok(())
     }
 
     /// Before the first bytecode of a stream: a look-up that fails on another

@@ -62,6 +62,8 @@ pub struct ByValue {
     guarded: bool,
     /// The memo index of the registry of classes.
     registry: Option<u32>,
+    /// The memo index of what makes code objects from bytecode or source.
+    receiver: Option<u32>,
     /// What the policy says of modules asked about, by the name's address.
     verdicts: HashMap<usize, (Own, bool)>,
     /// What took more than `max_captured`, for warnings once the dump is done.
@@ -84,6 +86,7 @@ impl Default for ByValue {
             imported: HashSet::new(),
             guarded: false,
             registry: None,
+            receiver: None,
             verdicts: HashMap::new(),
             oversized: Vec::new(),
             identified: 0,

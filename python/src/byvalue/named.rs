@@ -65,9 +65,7 @@ named! {
     GETATTR = 22: "builtins"."getattr";
     VARS = 23: "builtins"."vars";
     BUILTINS = 24: "builtins"."__dict__";
-    DICT_GET = 25: "builtins"."dict.get";
-    EVAL = 26: "builtins"."eval";
-    MARSHAL_LOADS = 27: "marshal"."loads";
+    EXEC = 25: "builtins"."exec";
 }
 
 impl Walker {

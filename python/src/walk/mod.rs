@@ -49,8 +49,8 @@ pub mod scalar;
 pub mod sequence;
 pub mod split;
 pub mod text;
-pub mod worker;
 pub mod versions;
+pub mod worker;
 
 use crate::byvalue::ByValue;
 use crate::classify::TypeCache;

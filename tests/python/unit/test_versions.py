@@ -19,7 +19,7 @@ HERE = f"python=={platform.python_version()}"
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Makes `fp_versioned` of a given version anew, with the modules `a` and `b` as they are given."""
+    """Makes `fp_versioned` anew, of a given version and with the texts of its modules."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     folder = tmp_path / "fp_versioned"
@@ -77,7 +77,8 @@ def test_a_package_is_told_once_in_a_stream(protocol, package):
 def test_pythons_version_is_told_once(package):
     package("2.5", a="class Klass: pass")
     module = importlib.import_module("fp_versioned.a")
-    for obj in ([pytest.raises, module.Klass], lambda: (pytest.raises, module.Klass, module)):
+    raises = pytest.raises
+    for obj in ([raises, module.Klass], lambda: (raises, module.Klass, module)):
         first, second = told(fp.dumps(obj))
         assert first.endswith(f" {HERE}")
         expected = {f"_pytest=={pytest.__version__}", "fp_versioned==2.5"}
