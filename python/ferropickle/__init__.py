@@ -36,15 +36,25 @@ from ferropickle._policy import policy
 
 if TYPE_CHECKING:
     from ferropickle._carry import Carry, remote
+    from ferropickle._files import File, load_file, open, save
     from ferropickle._native import Arena
 
 # Imported when they are first asked for.
-_LATER = {"Arena": "_native", "Carry": "_carry", "remote": "_carry"}
+_LATER = {
+    "Arena": "_native",
+    "Carry": "_carry",
+    "File": "_files",
+    "load_file": "_files",
+    "open": "_files",
+    "remote": "_carry",
+    "save": "_files",
+}
 
 __all__ = [
     "Arena",
     "Carry",
     "DEFAULT_PROTOCOL",
+    "File",
     "HIGHEST_PROTOCOL",
     "Parcel",
     "ParcelError",
@@ -59,10 +69,13 @@ __all__ = [
     "dump",
     "dumps",
     "load",
+    "load_file",
     "loads",
+    "open",
     "pack",
     "policy",
     "remote",
+    "save",
     "unpack",
 ]
 

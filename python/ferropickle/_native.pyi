@@ -9,6 +9,7 @@ from typing_extensions import Buffer as _BytesLike
 from typing_extensions import Self, disjoint_base
 
 __all__ = [
+    "Archive",
     "Arena",
     "Buffer",
     "DEFAULT_PROTOCOL",
@@ -27,6 +28,8 @@ __all__ = [
     "load",
     "loads",
     "pack",
+    "read_file",
+    "save_file",
     "unpack",
 ]
 
@@ -41,6 +44,7 @@ _ByValue: TypeAlias = (
     | frozenset[_ByValueRule]
 )
 
+_Progress: TypeAlias = Callable[[int, int], object]
 _Copy: TypeAlias = Literal["never", "lazy", "always"]
 _Compression: TypeAlias = Literal["zstd", "lz4"] | tuple[Literal["zstd"], int]
 
@@ -100,6 +104,20 @@ def loads(
     buffers: Iterable[Any] | None = None,
     policy: Policy | None = None,
 ) -> Any: ...
+def save_file(
+    obj: object,
+    path: str,
+    *,
+    policy: Policy | None = None,
+    progress: _Progress | None = None,
+) -> int: ...
+def read_file(
+    path: str,
+    *,
+    verify: bool = True,
+    policy: Policy | None = None,
+    progress: _Progress | None = None,
+) -> Any: ...
 def pack(obj: object, *, policy: Policy | None = None) -> Parcel: ...
 def unpack(
     parcel: Parcel | _BytesLike,
@@ -133,6 +151,20 @@ class Arena:
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exc: object) -> None: ...
+
+@final
+class Archive:
+    def __new__(cls, path: str, *, lazy: bool = False) -> Self: ...
+    @property
+    def closed(self) -> bool: ...
+    def entries(self) -> list[tuple[str, int]]: ...
+    def load(self, *, copy: _Copy = "lazy", policy: Policy | None = None) -> Any: ...
+    def keys(self, *, policy: Policy | None = None) -> tuple[Any, ...] | None: ...
+    def value(
+        self, number: int, *, copy: _Copy = "lazy", policy: Policy | None = None
+    ) -> tuple[Any] | None: ...
+    def verify(self, *, progress: _Progress | None = None) -> None: ...
+    def close(self) -> None: ...
 
 @final
 class Buffer:

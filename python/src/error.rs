@@ -139,12 +139,22 @@ pub fn parcel_error(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 /// Raises the exception of a fault of a parcel.
 #[cold]
 pub fn raise_fault(fault: &Fault) -> Raised {
+    raise_fault_of(fault, None)
+}
+
+/// As [`raise_fault`], for a file of that name.
+#[cold]
+pub fn raise_fault_of(fault: &Fault, file: Option<&str>) -> Raised {
+    let text = match file {
+        Some(file) => format!("{file}: {fault}"),
+        None => fault.to_string(),
+    };
     Python::attach(|py| {
         let error = match &fault.kind {
-            Kind::OutOfMemory(_) => PyMemoryError::new_err(fault.to_string()),
-            Kind::NoView => PyValueError::new_err(fault.to_string()),
+            Kind::OutOfMemory(_) => PyMemoryError::new_err(text),
+            Kind::NoView => PyValueError::new_err(text),
             _ => match parcel_error(py) {
-                Ok(class) => PyErr::from_type(class, fault.to_string()),
+                Ok(class) => PyErr::from_type(class, text),
                 Err(error) => error,
             },
         };

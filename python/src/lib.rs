@@ -24,6 +24,7 @@ mod byvalue;
 mod classify;
 mod error;
 mod fast;
+mod files;
 mod gc;
 mod hooks;
 #[cfg(unix)]
@@ -54,6 +55,10 @@ mod _native {
     use super::arena::Arena;
     #[pymodule_export]
     use super::buffers::PyBuffer;
+    #[pymodule_export]
+    use super::files::archive::{Archive, read_file};
+    #[pymodule_export]
+    use super::files::save::save_file;
     #[pymodule_export]
     use super::parcel::unpack::unpack;
     #[pymodule_export]

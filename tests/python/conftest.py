@@ -12,6 +12,7 @@ Where a test belongs:
 - ``hostile/``      streams that are cut short, corrupted or crafted
 - ``channel/``      arenas of shared memory, and channels between processes
 - ``parcel/``       a stream with its buffers, in memory and as bytes
+- ``files/``        parcels as files: written, replaced, opened, read in part
 - ``runtime/``      collector, signals, leaks, threads, forks, policies, memory, import
 - ``examples/``     every program in ``examples/python`` runs
 - ``helpers/``      what several of these files need; plain modules, imported by name

@@ -12,6 +12,7 @@ use ferropickle_tests::{files, read, root, words};
 const UNSAFE_FILES: &[(&str, &str)] = &[
     // Memory of the core's own.
     ("core/src/buffer/owner.rs", "a region of memory and who frees it"),
+    ("core/src/parcel/file/map.rs", "a file's bytes as memory"),
     ("core/src/threads.rs", "a pool that a forked child leaves to its parent"),
     ("core/src/copy.rs", "copies of strided memory between raw places"),
     ("core/src/out.rs", "the output buffer of the encoder, without a check for each byte"),

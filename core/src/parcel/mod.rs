@@ -28,11 +28,13 @@
 //! | compression, which data it is tried on | [`codec`] |
 //! | checksums | [`checksum`] |
 //! | how segments go to a descriptor | [`send`] |
+//! | files | [`file`] |
 //! | what can be wrong with a parcel or file | [`fault`] |
 
 pub mod checksum;
 pub mod codec;
 pub mod fault;
+pub mod file;
 pub mod pack;
 pub mod send;
 pub mod unpack;

@@ -23,7 +23,7 @@ use ferropickle_core::buffer::{ALIGN, Buffer, BufferDesc, BufferTable};
 use ferropickle_core::parcel::Spec;
 use ferropickle_core::parcel::pack::{Packed, Stored, ZEROS, pack as pack_parts};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyTuple, PyType};
 use unpack::CopyChoice;
 pub use unpack::unpack_native;
 
@@ -166,7 +166,7 @@ impl Parcel {
     fn __reduce_ex__<'py>(
         slf: &Bound<'py, Self>,
         protocol: i64,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, Bound<'py, PyList>))> {
+    ) -> PyResult<(Bound<'py, PyType>, Bound<'py, PyTuple>)> {
         let py = slf.py();
         let views = slf.get().buffers(py)?;
         let module = py.import("builtins")?;
@@ -179,7 +179,8 @@ impl Parcel {
         for view in views {
             wrapped.append(wrap.call1((view,))?)?;
         }
-        Ok((py.get_type::<Parcel>().into_any(), (slf.get().stream(py), wrapped)))
+        let args = (slf.get().stream(py), wrapped).into_pyobject(py)?;
+        Ok((py.get_type::<Parcel>(), args))
     }
 
     fn __repr__(&self) -> String {

@@ -5,21 +5,12 @@ import pickle
 import socket
 import struct
 import threading
-from pickle import PickleBuffer
 
 import pytest
 
 import ferropickle as fp
+from helpers.blocks import Block, content, read_only
 from helpers.leaks import assert_no_growth
-
-
-class Block:
-    def __init__(self, data):
-        self.data = data
-
-    def __reduce_ex__(self, protocol):
-        return Block, (PickleBuffer(self.data),)
-
 
 TEXT = b"some text that compresses well, " * 2000
 POLICIES = [
@@ -38,12 +29,8 @@ def sample():
     return [Block(bytearray(TEXT)), Block(os.urandom(3001)), Block(b""), "the rest"]
 
 
-def content(blocks):
-    return [bytes(item.data) if isinstance(item, Block) else item for item in blocks]
-
-
 def flags(blocks):
-    return [memoryview(item.data).readonly for item in blocks if isinstance(item, Block)]
+    return [read_only(item) for item in blocks if isinstance(item, Block)]
 
 
 @pytest.mark.parametrize("copy", ["lazy", "always"])
