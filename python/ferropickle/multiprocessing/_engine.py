@@ -1,0 +1,465 @@
+"""What runs a pool: workers, each with a channel of its own, and two threads.
+
+A worker is given one task at a time, so that it is known which task is lost
+when it dies. The feeder pickles the tasks of maps ahead of the workers, up to
+a bound; the dispatcher gives tasks to free workers, takes their answers, and
+puts new workers in the place of those that have ended. Nothing is shared
+between workers, so none of them can leave a lock behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import ProcessError
+from typing import TYPE_CHECKING, Any
+
+from ferropickle.multiprocessing import _main
+from ferropickle.multiprocessing._errors import WorkerLostError, describe_end
+from ferropickle.multiprocessing._member import Function, Member, Task
+from ferropickle.multiprocessing._transport import Packer, unpack_segments
+from ferropickle.multiprocessing._watch import Watch
+from ferropickle.multiprocessing._wire import DONE, FAILED, READY, Frame
+
+if TYPE_CHECKING:
+    from ferropickle._native import Policy
+    from ferropickle.multiprocessing._results import Job
+
+    _Given = tuple[Member, Task, Frame]
+
+POLL_S = 1.0  # how often workers are looked at whose end no descriptor has told
+PATIENCE_S = 2.0  # for a worker that should have ended
+MOST_DEATHS = 2  # of workers while they were sent a task: it may be what kills them
+AHEAD_BYTES = 64 * 1024 * 1024  # of pickled tasks that wait for a worker
+AHEAD_SMALL = 256  # small tasks that may wait
+DIRECT_BYTES = 64 * 1024  # a task of so many is sent by the thread that brings it
+
+
+class Engine:
+    """The workers of a pool and the tasks that they are given.
+
+    on_lost: given the error of a task whose worker died, returns what all tasks are to
+    fail with; without it that one fails and the pool goes on.
+    """
+
+    def __init__(
+        self,
+        context: Any,
+        processes: int,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        maxtasks: int | None,
+        on_lost: Callable[[WorkerLostError], BaseException] | None = None,
+    ) -> None:
+        self._context = context
+        self._processes = processes
+        self._maxtasks = maxtasks
+        self._initializer = initializer
+        self._initargs = initargs
+        self._on_lost = on_lost
+        method = context.get_start_method()
+        if method == "fork":
+            names = _main.snapshot()
+            self._packer = Packer(lambda: names)
+        else:
+            self._packer = Packer(lambda: _main.shared(method))
+        self._lock = threading.Condition()
+        self._jobs: dict[int, Job] = {}
+        self._ready: deque[Task] = deque()
+        self._ready_bytes = 0
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._functions: dict[int, Function] = {}  # by job
+        self._numbers = itertools.count(1)
+        self._closing = False
+        self._stopping = False
+        self._broken: BaseException | None = None
+        self._false_starts = 0
+        self._startup_error: BaseException | None = None
+        self._wake_in, wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        wake_out.setblocking(False)
+        self._watch = Watch(wake_out)
+        self.members: list[Member] = []
+        self._leaving: list[Any] = []  # processes that have done all their tasks
+        try:
+            for _ in range(processes):
+                self._add_member()
+        except BaseException:
+            self._stopping = True
+            self._end()
+            raise
+        self._feeder = _thread(self._feed, "PoolFeeder")
+        self._dispatcher = _thread(self._dispatch, "PoolDispatcher")
+
+    # -- what a pool asks for --------------------------------------------------------------------
+
+    def enter(self, job: Job) -> None:
+        """A job begins.
+
+        Raises ValueError if the pool is closed, or what broke it.
+        """
+        with self._lock:
+            if self._broken is not None:
+                raise self._broken
+            if self._closing:
+                raise ValueError("Pool not running")
+            self._jobs[job.number] = job
+
+    def leave(self, job: Job) -> None:
+        """A job has ended."""
+        with self._lock:
+            self._jobs.pop(job.number, None)
+            last = not self._jobs
+            function = self._functions.pop(job.number, None)
+            if function is not None:
+                for member in self.members:
+                    member.forget(function)
+        if last and self._closing:
+            self._wake()
+
+    def submit(self, job: Job, mode: int, payload: Any) -> None:
+        """One task, pickled here and now; an error of that is the answer."""
+        try:
+            task = Task(job, 0, mode, self._packer.pack_segments(payload))
+        except Exception as error:
+            job.set(0, False, error)
+            return
+        with self._lock:
+            self._push(task)
+        if task.nbytes > DIRECT_BYTES or not self._send_next():
+            self._wake()
+
+    def submit_map(
+        self, job: Job, mode: int, function: Any, payloads: Iterable[Any], policy: Policy | None
+    ) -> None:
+        """A task for each payload, pickled as workers become free."""
+        self._requests.put(_Request(job, mode, function, iter(payloads), policy))
+
+    def cancel(self) -> None:
+        """Leave out what has not begun, where jobs let that be done."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.cancel()
+        self._wake()
+
+    def close(self) -> None:
+        """Let the workers end when all jobs have."""
+        self._closing = True
+        self._requests.put(None)
+        self._wake()
+
+    def terminate(self) -> None:
+        """End the workers now; what has not been done fails."""
+        with self._lock:
+            self._closing = self._stopping = True
+            members = list(self.members)
+            self._lock.notify_all()
+        self._requests.put(None)
+        for member in members:
+            member.process.terminate()
+        self._wake()
+        self.join()
+
+    def join(self) -> None:
+        """Wait until the workers have ended."""
+        current = threading.current_thread()
+        if current is not self._dispatcher:
+            self._dispatcher.join()
+        if current is not self._feeder:
+            # It may be in an iterator of the user's that never comes back.
+            self._feeder.join(None if not self._stopping else PATIENCE_S)
+
+    # -- the feeder ------------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        for request in iter(self._requests.get, None):
+            try:
+                self._feed_one(request)
+            except Exception as error:
+                request.job.fail(error)
+            del request
+
+    def _feed_one(self, request: _Request) -> None:
+        job, policy = request.job, request.policy
+        function = Function(
+            next(self._numbers), self._packer.pack_segments(request.function, policy)
+        )
+        with self._lock:
+            if job.number not in self._jobs:
+                return
+            self._functions[job.number] = function
+        length = 0
+        while True:
+            try:
+                payload = next(request.payloads)
+            except StopIteration:
+                break
+            except Exception as error:  # of the iterable that was given
+                job.set(length, False, error)
+                length += 1
+                break
+            try:
+                segments = self._packer.pack_segments(payload, policy)
+            except Exception as error:
+                job.set(length, False, error)
+            else:
+                if not self._offer(Task(job, length, request.mode, segments, function)):
+                    return
+            length += 1
+        job.set_length(length)
+
+    def _offer(self, task: Task) -> bool:
+        """Give a task to a worker or to those that wait; False if no more is wanted."""
+        size = task.nbytes
+        with self._lock:
+            self._lock.wait_for(lambda: self._stopping or self._has_room(size))
+            if self._stopping or task.job.number not in self._jobs:
+                return False
+            self._push(task)
+        self._send_next()
+        return True
+
+    # -- tasks to workers; with the lock held, but for sending -----------------------------------
+
+    def _has_room(self, size: int) -> bool:
+        waiting = len(self._ready)
+        if waiting < 2 * self._processes + 2:
+            return not waiting or self._ready_bytes + size <= AHEAD_BYTES
+        return waiting < AHEAD_SMALL and self._ready_bytes + size <= DIRECT_BYTES
+
+    def _push(self, task: Task) -> None:
+        self._ready.append(task)
+        self._ready_bytes += task.nbytes
+
+    def _push_first(self, task: Task) -> None:
+        self._ready.appendleft(task)
+        self._ready_bytes += task.nbytes
+
+    def _next(self) -> _Given | None:
+        """The next task that waits, given to a free worker."""
+        with self._lock:
+            while self._ready:
+                task = self._ready[0]
+                wanted = task.job.number in self._jobs
+                member = next(filter(Member.is_free, self.members), None) if wanted else None
+                if wanted and member is None:
+                    return None
+                self._ready.popleft()
+                self._ready_bytes -= task.nbytes
+                if len(self._ready) <= self._processes + 1:
+                    self._lock.notify_all()  # the feeder fills it up again
+                if member is not None and task.job.begins(task.index):
+                    member.task = task
+                    return member, task, member.frame(task)
+            return None
+
+    def _send_next(self) -> bool:
+        """Send the next task that waits to a free worker, if there are both."""
+        given = self._next()
+        if given is None:
+            return False
+        member, task, frame = given
+        try:
+            member.channel.send(frame)
+        except OSError:
+            with self._lock:
+                # It cannot have begun: another worker may have it.
+                member.reachable = False
+                if member.task is task:
+                    member.task = None
+                    self._push_first(task)
+            self._wake()
+        return True
+
+    # -- the dispatcher --------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        try:
+            while not self._is_over():
+                while self._send_next():
+                    pass
+                ready = self._watch.wait(POLL_S)
+                if ready is None:
+                    self._look_at_all()
+                    continue
+                for member, has_sent in ready:
+                    if member not in self.members:
+                        continue
+                    if has_sent:
+                        self._receive(member)
+                    else:
+                        self._drain(member)
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._end()
+
+    def _look_at_all(self) -> None:
+        """Find those whose end no descriptor tells: a process that they forked may hold theirs."""
+        for member in list(self.members):
+            if member.process.exitcode is not None:
+                self._drain(member)
+        self._leaving = [process for process in self._leaving if process.exitcode is None]
+
+    def _is_over(self) -> bool:
+        with self._lock:
+            return self._stopping or (self._closing and not self._jobs)
+
+    def _drain(self, member: Member) -> None:
+        """Take the last answers of a worker that has ended."""
+        while member in self.members and self._watch.has_sent(member):
+            self._receive(member)
+        if member in self.members:
+            self._lost(member)
+
+    def _receive(self, member: Member) -> None:
+        try:
+            frame = member.channel.recv()
+        except ConnectionResetError:
+            self._lost(member, unread=True)
+            return
+        except (EOFError, OSError):
+            self._lost(member)
+            return
+        if frame.kind == READY:
+            member.started = True
+            self._false_starts = 0
+        elif frame.kind == FAILED:
+            self._startup_error = _unpacked(frame)[1]
+        else:
+            with self._lock:
+                task, member.task = member.task, None
+                if member.left is not None:
+                    member.left -= 1
+            self._send_next()  # first of all: it works while we unpickle
+            if task is not None:
+                task.job.set(task.index, *_unpacked(frame))
+
+    def _lost(self, member: Member, unread: bool = False) -> None:
+        """A worker has ended, or cannot be reached any more.
+
+        unread: it had not read all that it was sent, so its task has not begun.
+        """
+        self._watch.remove(member)
+        with self._lock:
+            self.members.remove(member)
+            task, member.task = member.task, None
+            if task is not None and unread and task.deaths < MOST_DEATHS:
+                task.deaths += 1
+                self._push_first(task)
+                task = None
+        if member.left == 0:
+            # It has done all that it was to do, and takes its time to end.
+            member.close()
+            self._leaving.append(member.process)
+            if not self._is_over():
+                self._add_member()
+            return
+        exitcode = member.end(PATIENCE_S)
+        how = describe_end(member.process.pid, exitcode)
+        if task is not None:
+            text = f"{how} while it had this task; the task is not run again"
+            error = WorkerLostError(text, member.process.pid, exitcode)
+            if self._on_lost is not None:
+                self._fail(self._on_lost(error))
+                return
+            task.job.set(task.index, False, error)
+        elif not member.started:
+            self._false_starts += 1
+            if self._false_starts > max(3, self._processes):
+                error = WorkerLostError(
+                    f"no worker gets through its start; the last: {how}",
+                    member.process.pid,
+                    exitcode,
+                )
+                error.__cause__ = self._startup_error
+                self._fail(error if self._on_lost is None else self._on_lost(error))
+                return
+        if not self._is_over():
+            self._add_member()
+
+    def _add_member(self) -> None:
+        member = Member(
+            self._context,
+            self._initializer,
+            self._initargs,
+            self._maxtasks,
+            lambda: self._stopping,
+        )
+        with self._lock:
+            self.members.append(member)
+            if self._stopping:
+                member.process.terminate()
+        self._watch.add(member)
+
+    def _fail(self, error: BaseException) -> None:
+        """Nothing more can be done: all jobs fail, and those that come."""
+        with self._lock:
+            self._broken = error
+            self._stopping = self._closing = True
+            jobs = list(self._jobs.values())
+            self._lock.notify_all()
+        self._requests.put(None)
+        for job in jobs:
+            job.fail(error)
+
+    def _end(self) -> None:
+        """End the workers and all that is left."""
+        for member in self.members:
+            if self._stopping:
+                member.process.terminate()
+            else:
+                member.channel.finish()
+        for member in self.members:
+            if not self._stopping:
+                member.process.join()
+            member.end(PATIENCE_S)
+        for process in self._leaving:
+            process.join()
+        self._leaving.clear()
+        with self._lock:
+            self._broken = self._broken or ProcessError("the pool was terminated")
+            self.members.clear()
+            self._ready.clear()
+            jobs = list(self._jobs.values())
+            self._wake_in.close()
+            self._watch.close()
+        for job in jobs:
+            job.fail(self._broken)
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # it is awake, or has ended
+            self._wake_in.send(b"\0")
+
+
+class _Request:
+    """A map whose tasks are to be pickled."""
+
+    def __init__(
+        self, job: Job, mode: int, function: Any, payloads: Iterator[Any], policy: Policy | None
+    ) -> None:
+        self.job = job
+        self.mode = mode
+        self.function = function
+        self.payloads = payloads
+        self.policy = policy
+
+
+def _thread(target: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _unpacked(frame: Frame) -> tuple[bool, Any]:
+    """Whether a task succeeded, and its result or error."""
+    try:
+        return frame.kind == DONE, unpack_segments(frame.segments)
+    except Exception as error:
+        return False, error

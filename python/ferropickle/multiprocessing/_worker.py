@@ -1,0 +1,108 @@
+"""What a worker process of a pool does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import starmap
+from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
+from typing import Any
+
+from ferropickle.multiprocessing import _main
+from ferropickle.multiprocessing._errors import rebuild_with_traceback, text_of
+from ferropickle.multiprocessing._transport import Packer, unpack_segments
+from ferropickle.multiprocessing._wire import DONE, FAILED, RAISED, READY, Channel, Frame
+
+# How a task is to be called.
+APPLY, ONE, MAP, STARMAP = 0, 1, 2, 3
+
+
+class Raised:
+    """An exception on its way back, with its traceback as text."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        # Without the frame of the worker's own that called.
+        tb = error.__traceback__
+        self.text = text_of(error, tb.tb_next if tb is not None and tb.tb_next else tb)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuild_with_traceback, (self.error, self.text)
+
+
+def work(
+    sock: Any,
+    method: str,
+    initializer: Callable[..., object] | None,
+    initargs: Iterable[Any],
+    limit: int | None,
+) -> None:
+    """Serve a pool until it says that nothing more comes, or `limit` tasks are done."""
+    channel = Channel(sock)
+    packer = Packer(lambda: _main.shared(method))
+    if initializer is not None:
+        try:
+            initializer(*initargs)
+        except Exception as error:
+            channel.send(Frame(FAILED, segments=packed(packer, Raised(error), error)))
+            raise
+    functions: dict[int, Callable[..., Any]] = {}
+    done = 0
+    try:
+        channel.send(Frame(READY))
+        while limit is None or done < limit:
+            frame = channel.recv()
+            for number in frame.forget:
+                functions.pop(number, None)
+            answer = run(frame, functions, packer)
+            # Nothing of the task is kept while waiting for the next one.
+            del frame
+            channel.send(answer)
+            del answer
+            done += 1
+    except (EOFError, OSError):
+        pass  # the pool is closed, or its process has gone
+
+
+def run(frame: Frame, functions: dict[int, Callable[..., Any]], packer: Packer) -> Frame:
+    """Do a task; what it raises is an answer as well."""
+    try:
+        result = call(frame, functions)
+    except Exception as error:
+        return Frame(
+            RAISED,
+            job=frame.job,
+            index=frame.index,
+            segments=packed(packer, Raised(error), error),
+        )
+    try:
+        segments = packer.pack_segments(result)
+    except Exception as error:
+        failed = MaybeEncodingError(error, result)
+        return Frame(
+            RAISED, job=frame.job, index=frame.index, segments=packer.pack_segments(failed)
+        )
+    return Frame(DONE, job=frame.job, index=frame.index, segments=segments)
+
+
+def call(frame: Frame, functions: dict[int, Callable[..., Any]]) -> Any:
+    """The result of a task."""
+    if frame.function_segments:
+        functions[frame.function] = unpack_segments(frame.function_segments)
+    given = unpack_segments(frame.segments)
+    if frame.mode == APPLY:
+        function, args, kwargs = given
+        return function(*args, **kwargs)
+    function = functions[frame.function]
+    if frame.mode == ONE:
+        return function(given)
+    if frame.mode == MAP:
+        return list(map(function, given))
+    return list(starmap(function, given))
+
+
+def packed(packer: Packer, raised: Raised, error: BaseException) -> list[Any]:
+    """The segments of an exception, or of what says that it cannot be pickled."""
+    try:
+        return packer.pack_segments(raised)
+    except Exception as problem:
+        return packer.pack_segments(MaybeEncodingError(problem, error))

@@ -1,0 +1,134 @@
+"""Connections whose `send` and `recv` pickle with ferropickle.
+
+The names of `multiprocessing.connection`. On the wire a message is what it is
+there: a length and a pickle stream, which a connection of the standard library
+reads as well.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from multiprocessing import connection as _stock
+from multiprocessing import reduction
+from multiprocessing.connection import answer_challenge, deliver_challenge, wait
+from typing import TYPE_CHECKING, Any
+
+from ferropickle.multiprocessing import _main
+from ferropickle.multiprocessing._transport import Packer, unpack
+
+if TYPE_CHECKING:
+    StockConnection = _stock.Connection[Any, Any]
+else:
+    StockConnection = _stock.Connection
+
+__all__ = [
+    "Client",
+    "Connection",
+    "Listener",
+    "Pipe",
+    "answer_challenge",
+    "deliver_challenge",
+    "wait",
+]
+
+LARGE = 64 * 1024  # from here on memory is read into where it stays
+
+
+def packer_for(method: str) -> Packer:
+    """The packer of what is sent to processes of a start method."""
+    return _packers.setdefault(method, Packer(lambda: _main.shared(method)))
+
+
+_packers: dict[str, Packer] = {}
+
+
+class Connection(StockConnection):
+    """`multiprocessing.connection.Connection`, for any object."""
+
+    # The start method of the processes that may hold the other end.
+    _method = ""
+
+    def send(self, obj: Any) -> None:
+        """Send an object.
+
+        Raises what pickling it raises, and OSError if the connection is closed
+        or only for reading.
+        """
+        self._check_closed()  # type: ignore[attr-defined]
+        self._check_writable()  # type: ignore[attr-defined]
+        message = packer_for(self._method).pack(obj)
+        self._send_bytes(memoryview(message))  # type: ignore[attr-defined]
+
+    def recv(self) -> Any:
+        """Receive an object; blocks until there is one.
+
+        Raises EOFError where nothing is left and the other end is closed, and
+        what loading the object raises.
+        """
+        self._check_closed()  # type: ignore[attr-defined]
+        self._check_readable()  # type: ignore[attr-defined]
+        return unpack(self._recv_bytes().getbuffer())  # type: ignore[attr-defined]
+
+    if os.name == "posix":
+
+        def _recv(self, size: int) -> io.BytesIO:
+            """Read as many bytes, large ones with no copy on the way."""
+            if size < LARGE:
+                return super()._recv(size)  # type: ignore[misc, no-any-return]
+            result = io.BytesIO(bytes(size))
+            with result.getbuffer() as memory:
+                done = 0
+                while done < size:
+                    count = os.readv(self._handle, [memory[done:]])  # type: ignore[attr-defined]
+                    if count == 0:
+                        raise OSError("got end of file during message")
+                    done += count
+            result.seek(size)
+            return result
+
+
+def _reduce(connection: Connection) -> tuple[Any, ...]:
+    duplicate = reduction.DupFd(connection.fileno())
+    return _rebuild, (duplicate, connection.readable, connection.writable, connection._method)
+
+
+def _rebuild(duplicate: Any, readable: bool, writable: bool, method: str) -> Connection:
+    return _made(duplicate.detach(), readable, writable, method)
+
+
+if os.name == "posix":
+    reduction.register(Connection, _reduce)
+
+
+def _made(handle: int, readable: bool, writable: bool, method: str) -> Connection:
+    connection = Connection(handle, readable, writable)
+    connection._method = method
+    return connection
+
+
+def adopt(connection: Any, method: str = "") -> Any:
+    """A connection of ours in place of one of the standard library's."""
+    if type(connection) is not _stock.Connection:
+        return connection  # a named pipe of Windows
+    handle, connection._handle = connection._handle, None  # type: ignore[attr-defined]
+    return _made(handle, connection.readable, connection.writable, method)
+
+
+def Pipe(duplex: bool = True, *, method: str = "") -> tuple[Any, Any]:
+    """Two connected connections; see `multiprocessing.Pipe`."""
+    first, second = _stock.Pipe(duplex)
+    return adopt(first, method), adopt(second, method)
+
+
+class Listener(_stock.Listener):
+    """`multiprocessing.connection.Listener`, whose connections are ours."""
+
+    def accept(self) -> Any:
+        """Accept a connection, authenticated before anything is unpickled."""
+        return adopt(super().accept())
+
+
+def Client(address: Any, family: str | None = None, authkey: bytes | None = None) -> Any:
+    """Connect to a `Listener`; see `multiprocessing.connection.Client`."""
+    return adopt(_stock.Client(address, family, authkey))
