@@ -4,9 +4,10 @@ Every token of CPython's own standard library becomes a record (a dict), with th
 the tokens of a line share, a dataclass instance for each module and its columns as arrays. The
 graph is shipped with protocol 5: the stream is small, the arrays go out of band. The other
 process checks and changes what it got and ships it back, and the result is compared. Then a closure
-of this program goes there by value, with its data and the globals that it uses, and runs.
+of this program goes there by value, with its data and the globals that it uses, and runs. Last,
+a pool of processes maps a closure over arrays, beside the standard library's pool.
 
-    python examples/python/demo.py [--small] [--rounds N] [--tokens N]
+    python examples/python/demo.py [--small] [--rounds N] [--tokens N] [--mib N]
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from time import perf_counter
 from typing import Any
 
 import ferropickle
-from demo_parts import columns, peer, wire
+from demo_parts import columns, peer, pools, wire
 from demo_parts import corpus as data
 
 LIBRARIES = ("ferropickle", "pickle", "cloudpickle")
@@ -79,6 +80,7 @@ def main() -> None:
     print_rows("closure", *closure, base="cloudpickle")
     print("(in brackets: time over that of pickle, for the closure over that of cloudpickle;")
     print(" a round trip of the graph is 2 dumps, 2 loads and the way)")
+    pools.throughput(args.mib << 20, (2 if args.small else 16) << 20)
 
 
 def parse_args() -> argparse.Namespace:
@@ -86,7 +88,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="20,000 tokens, one round")
     parser.add_argument("--rounds", type=int, help="round trips of each library (3)")
     parser.add_argument("--tokens", type=int, help="how many records at least (300,000)")
+    parser.add_argument("--mib", type=int, help="MiB of arrays that the pools map over (1,024)")
     args = parser.parse_args()
+    args.mib = args.mib or (64 if args.small else 1024)
     args.tokens = args.tokens or (20_000 if args.small else 300_000)
     args.rounds = args.rounds or (1 if args.small else 3)
     return args

@@ -7,6 +7,7 @@ Where a test belongs:
 - ``unit/``         one file per topic of the drop-in surface
 - ``engines/``      through picklers and pools that are not ours
 - ``depth/``        graphs a million levels deep
+- ``multiprocessing/``  processes, queues, pools, managers of ours
 - ``facades/``      the faces of other picklers
 - ``peers/``        streams of cloudpickle and dill
 - ``hostile/``      streams that are cut short, corrupted or crafted

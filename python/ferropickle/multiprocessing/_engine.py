@@ -14,17 +14,21 @@ import itertools
 import queue
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import ProcessError
 from typing import TYPE_CHECKING, Any
 
+from ferropickle._native import current_policy
 from ferropickle.multiprocessing import _main
 from ferropickle.multiprocessing._errors import WorkerLostError, describe_end
+from ferropickle.multiprocessing._lane import new_lane
 from ferropickle.multiprocessing._member import Function, Member, Task
-from ferropickle.multiprocessing._transport import Packer, unpack_segments
+from ferropickle.multiprocessing._transport import Packer
 from ferropickle.multiprocessing._watch import Watch
 from ferropickle.multiprocessing._wire import DONE, FAILED, READY, Frame
+from ferropickle.multiprocessing._worker import APPLY
 
 if TYPE_CHECKING:
     from ferropickle._native import Policy
@@ -35,9 +39,9 @@ if TYPE_CHECKING:
 POLL_S = 1.0  # how often workers are looked at whose end no descriptor has told
 PATIENCE_S = 2.0  # for a worker that should have ended
 MOST_DEATHS = 2  # of workers while they were sent a task: it may be what kills them
-AHEAD_BYTES = 64 * 1024 * 1024  # of pickled tasks that wait for a worker
-AHEAD_SMALL = 256  # small tasks that may wait
-DIRECT_BYTES = 64 * 1024  # a task of so many is sent by the thread that brings it
+AHEAD_BYTES = 64 * 1024 * 1024  # in the arena, and of pickled tasks that wait for a worker
+SMALL_BYTES = 1024 * 1024  # as long as there are no more, many tasks may wait
+AHEAD_SMALL = 256  # as many
 
 
 class Engine:
@@ -62,12 +66,8 @@ class Engine:
         self._initializer = initializer
         self._initargs = initargs
         self._on_lost = on_lost
-        method = context.get_start_method()
-        if method == "fork":
-            names = _main.snapshot()
-            self._packer = Packer(lambda: names)
-        else:
-            self._packer = Packer(lambda: _main.shared(method))
+        self._lane = new_lane()
+        self._packer = Packer(_names(context.get_start_method()), self._lane)
         self._lock = threading.Condition()
         self._jobs: dict[int, Job] = {}
         self._ready: deque[Task] = deque()
@@ -119,19 +119,25 @@ class Engine:
             if function is not None:
                 for member in self.members:
                     member.forget(function)
+        if function is not None:
+            self._lane.withdraw(function.message)
         if last and self._closing:
             self._wake()
 
     def submit(self, job: Job, mode: int, payload: Any) -> None:
-        """One task, pickled here and now; an error of that is the answer."""
+        """One task. Where a worker waits for it, it is pickled here and now, else by the feeder."""
+        with self._lock:
+            direct = not self._ready and any(map(Member.is_free, self.members))
+        if not direct:
+            self._requests.put(_Request(job, mode, None, iter([payload]), current_policy.get(None)))
+            return
         try:
-            task = Task(job, 0, mode, self._packer.pack_segments(payload))
+            task = Task(job, 0, mode, self._packer.pack(payload))
         except Exception as error:
             job.set(0, False, error)
             return
-        with self._lock:
-            self._push(task)
-        if task.nbytes > DIRECT_BYTES or not self._send_next():
+        self._push(task)
+        if not self._send_next():
             self._wake()
 
     def submit_map(
@@ -186,60 +192,54 @@ class Engine:
             del request
 
     def _feed_one(self, request: _Request) -> None:
-        job, policy = request.job, request.policy
-        function = Function(
-            next(self._numbers), self._packer.pack_segments(request.function, policy)
-        )
-        with self._lock:
-            if job.number not in self._jobs:
-                return
-            self._functions[job.number] = function
+        job, policy, function = request.job, request.policy, None
+        if request.mode != APPLY:
+            message = self._packer.pack(request.function, policy, keep=True)
+            function = Function(next(self._numbers), message)
+            with self._lock:
+                if job.number not in self._jobs:
+                    self._lane.withdraw(message)
+                    return
+                self._functions[job.number] = function
         length = 0
-        while True:
+        while self._wait_for_room() and job.number in self._jobs:
             try:
                 payload = next(request.payloads)
             except StopIteration:
-                break
+                job.set_length(length)
+                return
             except Exception as error:  # of the iterable that was given
                 job.set(length, False, error)
-                length += 1
-                break
+                job.set_length(length + 1)
+                return
             try:
-                segments = self._packer.pack_segments(payload, policy)
+                message = self._packer.pack(payload, policy)
             except Exception as error:
                 job.set(length, False, error)
             else:
-                if not self._offer(Task(job, length, request.mode, segments, function)):
-                    return
+                self._push(Task(job, length, request.mode, message, function))
+                self._send_next()
             length += 1
-        job.set_length(length)
 
-    def _offer(self, task: Task) -> bool:
-        """Give a task to a worker or to those that wait; False if no more is wanted."""
-        size = task.nbytes
+    def _wait_for_room(self) -> bool:
+        """Wait until another task may be pickled ahead; False if none will be."""
         with self._lock:
-            self._lock.wait_for(lambda: self._stopping or self._has_room(size))
-            if self._stopping or task.job.number not in self._jobs:
-                return False
-            self._push(task)
-        self._send_next()
-        return True
+            self._lock.wait_for(lambda: self._stopping or self._has_room())
+            return not self._stopping
 
-    # -- tasks to workers; with the lock held, but for sending -----------------------------------
-
-    def _has_room(self, size: int) -> bool:
+    def _has_room(self) -> bool:
+        """Whether another task may wait: many small ones, or few large ones, but always one."""
         waiting = len(self._ready)
-        if waiting < 2 * self._processes + 2:
-            return not waiting or self._ready_bytes + size <= AHEAD_BYTES
-        return waiting < AHEAD_SMALL and self._ready_bytes + size <= DIRECT_BYTES
+        if waiting <= self._processes:
+            return not waiting or self._ready_bytes + self._lane.used <= AHEAD_BYTES
+        return waiting < AHEAD_SMALL and self._ready_bytes + self._lane.used <= SMALL_BYTES
 
-    def _push(self, task: Task) -> None:
-        self._ready.append(task)
-        self._ready_bytes += task.nbytes
+    # -- tasks to workers ------------------------------------------------------------------------
 
-    def _push_first(self, task: Task) -> None:
-        self._ready.appendleft(task)
-        self._ready_bytes += task.nbytes
+    def _push(self, task: Task, first: bool = False) -> None:
+        with self._lock:
+            (self._ready.appendleft if first else self._ready.append)(task)
+            self._ready_bytes += len(task.message)
 
     def _next(self) -> _Given | None:
         """The next task that waits, given to a free worker."""
@@ -251,12 +251,13 @@ class Engine:
                 if wanted and member is None:
                     return None
                 self._ready.popleft()
-                self._ready_bytes -= task.nbytes
-                if len(self._ready) <= self._processes + 1:
+                self._ready_bytes -= len(task.message)
+                if len(self._ready) <= self._processes:
                     self._lock.notify_all()  # the feeder fills it up again
                 if member is not None and task.job.begins(task.index):
                     member.task = task
                     return member, task, member.frame(task)
+                self._lane.withdraw(task.message)
             return None
 
     def _send_next(self) -> bool:
@@ -273,7 +274,7 @@ class Engine:
                 member.reachable = False
                 if member.task is task:
                     member.task = None
-                    self._push_first(task)
+                    self._push(task, first=True)
             self._wake()
         return True
 
@@ -331,7 +332,7 @@ class Engine:
             member.started = True
             self._false_starts = 0
         elif frame.kind == FAILED:
-            self._startup_error = _unpacked(frame)[1]
+            self._startup_error = self._unpacked(frame)[1]
         else:
             with self._lock:
                 task, member.task = member.task, None
@@ -339,7 +340,14 @@ class Engine:
                     member.left -= 1
             self._send_next()  # first of all: it works while we unpickle
             if task is not None:
-                task.job.set(task.index, *_unpacked(frame))
+                task.job.set(task.index, *self._unpacked(frame))
+
+    def _unpacked(self, frame: Frame) -> tuple[bool, Any]:
+        """Whether a task succeeded, and its result or error."""
+        try:
+            return frame.kind == DONE, self._lane.unpack(frame.message)
+        except Exception as error:
+            return False, error
 
     def _lost(self, member: Member, unread: bool = False) -> None:
         """A worker has ended, or cannot be reached any more.
@@ -352,8 +360,10 @@ class Engine:
             task, member.task = member.task, None
             if task is not None and unread and task.deaths < MOST_DEATHS:
                 task.deaths += 1
-                self._push_first(task)
+                self._push(task, first=True)
                 task = None
+        if task is not None:
+            self._lane.withdraw(task.message)
         if member.left == 0:
             # It has done all that it was to do, and takes its time to end.
             member.close()
@@ -362,8 +372,11 @@ class Engine:
                 self._add_member()
             return
         exitcode = member.end(PATIENCE_S)
+        self._lane.reclaim()
         how = describe_end(member.process.pid, exitcode)
-        if task is not None:
+        if task is not None and self._stopping:
+            task.job.set(task.index, False, _terminated())
+        elif task is not None:
             text = f"{how} while it had this task; the task is not run again"
             error = WorkerLostError(text, member.process.pid, exitcode)
             if self._on_lost is not None:
@@ -387,6 +400,7 @@ class Engine:
     def _add_member(self) -> None:
         member = Member(
             self._context,
+            self._lane,
             self._initializer,
             self._initargs,
             self._maxtasks,
@@ -416,15 +430,16 @@ class Engine:
                 member.process.terminate()
             else:
                 member.channel.finish()
+        deadline = time.monotonic() + PATIENCE_S
         for member in self.members:
             if not self._stopping:
                 member.process.join()
-            member.end(PATIENCE_S)
+            member.end(max(deadline - time.monotonic(), 0))
         for process in self._leaving:
             process.join()
         self._leaving.clear()
         with self._lock:
-            self._broken = self._broken or ProcessError("the pool was terminated")
+            self._broken = self._broken or _terminated()
             self.members.clear()
             self._ready.clear()
             jobs = list(self._jobs.values())
@@ -432,6 +447,7 @@ class Engine:
             self._watch.close()
         for job in jobs:
             job.fail(self._broken)
+        self._lane.close()
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # it is awake, or has ended
@@ -451,15 +467,19 @@ class _Request:
         self.policy = policy
 
 
+def _names(method: str) -> Callable[[], _main.Names]:
+    """What says which names of `__main__` the workers have: those forked, what there is now."""
+    if method != "fork":
+        return lambda: _main.shared(method)
+    names = _main.snapshot()
+    return lambda: names
+
+
+def _terminated() -> ProcessError:
+    return ProcessError("the pool was terminated")
+
+
 def _thread(target: Callable[[], None], name: str) -> threading.Thread:
     thread = threading.Thread(target=target, name=name, daemon=True)
     thread.start()
     return thread
-
-
-def _unpacked(frame: Frame) -> tuple[bool, Any]:
-    """Whether a task succeeded, and its result or error."""
-    try:
-        return frame.kind == DONE, unpack_segments(frame.segments)
-    except Exception as error:
-        return False, error

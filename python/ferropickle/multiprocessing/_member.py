@@ -11,6 +11,7 @@ from ferropickle.multiprocessing import _worker
 from ferropickle.multiprocessing._wire import TASK, Channel, Frame
 
 if TYPE_CHECKING:
+    from ferropickle.multiprocessing._lane import Lane
     from ferropickle.multiprocessing._results import Job
 
 _kept: dict[int, socket.socket] = {}  # our ends, by descriptor, of all pools of this process
@@ -30,31 +31,27 @@ if hasattr(os, "register_at_fork"):
 class Function:
     """The function of a map, pickled once."""
 
-    __slots__ = ("number", "segments")
+    __slots__ = ("message", "number")
 
-    def __init__(self, number: int, segments: list[Any]) -> None:
+    def __init__(self, number: int, message: bytes) -> None:
         self.number = number
-        self.segments = segments
+        self.message = message
 
 
 class Task:
     """One message to a worker, and where its answer goes."""
 
-    __slots__ = ("deaths", "function", "index", "job", "mode", "segments")
+    __slots__ = ("deaths", "function", "index", "job", "message", "mode")
 
     def __init__(
-        self, job: Job, index: int, mode: int, segments: list[Any], function: Function | None = None
+        self, job: Job, index: int, mode: int, message: bytes, function: Function | None = None
     ) -> None:
         self.job = job
         self.index = index
         self.mode = mode
-        self.segments = segments
+        self.message = message
         self.function = function
         self.deaths = 0  # workers that died before they had all of it
-
-    @property
-    def nbytes(self) -> int:
-        return sum(map(len, self.segments))
 
 
 class Member:
@@ -66,6 +63,7 @@ class Member:
     def __init__(
         self,
         context: Any,
+        lane: Lane,
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
         limit: int | None,
@@ -85,7 +83,7 @@ class Member:
         try:
             self.process = context.Process(
                 target=_worker.work,
-                args=(theirs, context.get_start_method(), initializer, initargs, limit),
+                args=(theirs, lane, context.get_start_method(), initializer, initargs, limit),
             )
             self.process.name = self.process.name.replace("Process", "PoolWorker")
             self.process.daemon = True
@@ -105,12 +103,12 @@ class Member:
 
     def frame(self, task: Task) -> Frame:
         """The message with which it gets a task."""
-        frame = Frame(TASK, task.mode, task.job.number, task.index, segments=task.segments)
+        frame = Frame(TASK, task.mode, task.job.number, task.index, message=task.message)
         function = task.function
         if function is not None:
             frame.function = function.number
             if function.number not in self._known:
-                frame.function_segments = function.segments
+                frame.function_message = function.message
                 self._known.add(function.number)
         frame.forget, self._forget = self._forget, []
         return frame

@@ -11,8 +11,6 @@ from multiprocessing import TimeoutError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from types import GenericAlias
-
     from ferropickle.multiprocessing._engine import Engine
 
 T = TypeVar("T")
@@ -117,13 +115,6 @@ class AsyncResult(Job, Generic[T]):
                 traceback.print_exc()
         self._event.set()
         self._leave()
-
-    if not TYPE_CHECKING:
-
-        def __class_getitem__(cls, item: Any) -> GenericAlias:
-            from types import GenericAlias
-
-            return GenericAlias(cls, item)
 
 
 class MapResult(AsyncResult[list[Any]]):

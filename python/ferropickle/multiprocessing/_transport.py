@@ -1,4 +1,4 @@
-"""Objects to messages and back: the one place that pickles.
+"""Objects to messages: the one place that pickles.
 
 Registered reducers go first, as in `multiprocessing.reduction.ForkingPickler`: connections,
 sockets and locks travel as they do there.
@@ -12,17 +12,12 @@ from multiprocessing.reduction import ForkingPickler
 from types import BuiltinMethodType, MethodDescriptorType, MethodType, WrapperDescriptorType
 from typing import TYPE_CHECKING, Any
 
-from ferropickle._native import Policy, current_policy, dumps, loads
+from ferropickle._native import Policy, current_policy, dumps
 from ferropickle.multiprocessing import _main
+from ferropickle.multiprocessing._lane import IN_BAND, Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pickle import PickleBuffer
-
-Segments = list[Any]  # a stream, and buffers beside it: bytes-like objects
-
-SMALL_BUFFER = 16 * 1024  # below this many bytes a buffer goes in the stream
-MOST_BUFFERS = 512  # more go in the stream
+    from collections.abc import Callable
 
 # What the standard library registers for types that we write better.
 _OURS = frozenset(
@@ -39,8 +34,8 @@ _OURS = frozenset(
     }
 )
 
-# What holds no other object.
-_LEAVES = frozenset({int, float, bool, str, bytes, type(None)})
+# What holds no other object and no large memory.
+_LEAVES = frozenset({int, float, bool, type(None)})
 
 _seen: dict[type, Any] = {}
 _reducers: dict[type, Any] = {}
@@ -59,11 +54,13 @@ def registered() -> dict[type, Any]:
 class Packer:
     """Writes what the processes of one context or pool send each other.
 
-    names: gives the names of `__main__` that the receivers have.
+    names: gives the names of `__main__` that the receivers have. lane: where
+    the messages lie.
     """
 
-    def __init__(self, names: Callable[[], _main.Names]) -> None:
+    def __init__(self, names: Callable[[], _main.Names], lane: Lane = IN_BAND) -> None:
         self._names = names
+        self.lane = lane
         self._made_for: tuple[Any, ...] = ()
         self._policy: Policy | None = None
 
@@ -84,37 +81,11 @@ class Packer:
         self._made_for, self._policy = (base, reducers, names), made
         return made
 
-    def pack(self, obj: Any, base: Policy | None = None) -> bytes:
-        """One message.
+    def pack(self, obj: Any, base: Policy | None = None, *, keep: bool = False) -> bytes:
+        """One message; keep: for any number of receivers, until it is withdrawn.
 
         Raises what pickling the object raises.
         """
-        return dumps(obj, 5, policy=self.policy(base))
-
-    def pack_segments(self, obj: Any, base: Policy | None = None) -> Segments:
-        """A message whose large buffers are views of the object's own memory."""
         if type(obj) in _LEAVES:
-            return [dumps(obj, 5)]
-        segments: Segments = [b""]
-
-        def beside(buffer: PickleBuffer) -> bool:
-            """Whether a buffer goes in the stream; keeps the others."""
-            raw = buffer.raw()
-            if raw.nbytes < SMALL_BUFFER or len(segments) > MOST_BUFFERS:
-                return True
-            segments.append(raw)
-            return False
-
-        segments[0] = dumps(obj, 5, buffer_callback=beside, policy=self.policy(base))
-        return segments
-
-
-def unpack(message: Any) -> Any:
-    """The object of a message."""
-    return loads(message)
-
-
-def unpack_segments(segments: Iterable[Any]) -> Any:
-    """The object of segments; it keeps the memory of the buffers."""
-    stream, *buffers = segments
-    return loads(stream, buffers=buffers)
+            return dumps(obj, 5)
+        return self.lane.pack(obj, self.policy(base), keep=keep)

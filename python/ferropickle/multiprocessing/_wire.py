@@ -1,32 +1,27 @@
 """Frames between a pool and one of its workers, over a socket pair.
 
-A frame is a head, a table of numbers and segments. Large segments are sent
-from the memory where they lie and received into the memory where they stay.
+A frame is a head, a table of numbers and up to two messages. A large one is
+received into the memory where it stays.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
 # What a frame is, to the worker ...
 TASK = 1
 # ... and from it.
 READY, FAILED, DONE, RAISED = 2, 3, 4, 5
 
-# kind, mode, numbers of: functions to forget, segments of the function, other segments; job, index,
-# function
-_HEAD = struct.Struct("<BBHHHQQQ")
+# kind, mode, how many functions to forget; job, index, function; lengths of its message and of
+# the other one
+_HEAD = struct.Struct("<BBHxxxxQQQQQ")
 _CHUNK = 64 * 1024
 _JOINED = 16 * 1024  # up to this many bytes one copy is cheaper than many vectors
-_VECTORS = min(getattr(os, "sysconf", lambda _: 16)("SC_IOV_MAX"), 1024)
 STALL_S = 1  # after this many seconds without a byte the other end is looked at
 
 
@@ -40,8 +35,8 @@ class Frame:
     index: int = 0
     function: int = 0  # its number; 0 for none
     forget: Sequence[int] = ()  # numbers of functions that are no longer needed
-    function_segments: Sequence[Any] = ()  # where the worker does not have it yet
-    segments: Sequence[Any] = ()
+    function_message: bytes | bytearray = b""  # where the worker does not have it yet
+    message: bytes | bytearray = b""
 
 
 class Channel:
@@ -74,36 +69,34 @@ class Channel:
 
     def send(self, frame: Frame) -> None:
         """Send a frame; raises OSError if the other end has gone."""
-        forget, of_function, others = frame.forget, frame.function_segments, frame.segments
-        segments = [*of_function, *others]
-        lengths = [len(segment) for segment in segments]
+        forget, first, second = frame.forget, frame.function_message, frame.message
         head = _HEAD.pack(
             frame.kind,
             frame.mode,
             len(forget),
-            len(of_function),
-            len(others),
             frame.job,
             frame.index,
             frame.function,
+            len(first),
+            len(second),
         )
-        table = _table(len(forget) + len(lengths)).pack(*forget, *lengths)
-        if sum(lengths) > _JOINED:
-            self._send_all([memoryview(part) for part in (head, table, *segments)])
+        table = _table(len(forget)).pack(*forget)
+        if len(first) + len(second) > _JOINED:
+            self._send_all([memoryview(part) for part in (head, table, first, second)])
             return
-        message = b"".join([head, table, *segments])
+        whole = b"".join([head, table, first, second])
         try:
-            sent = self._sock.send(message)
+            sent = self._sock.send(whole)
         except BlockingIOError:
             sent = 0
-        if sent < len(message):
-            self._send_all([memoryview(message)[sent:]])
+        if sent < len(whole):
+            self._send_all([memoryview(whole)[sent:]])
 
     def _send_all(self, parts: list[memoryview]) -> None:
         parts = [part for part in parts if part.nbytes]
         while parts:
             try:
-                sent = self._sock.sendmsg(list(islice(parts, _VECTORS)))
+                sent = self._sock.sendmsg(parts)
             except BlockingIOError:
                 self._look()
                 continue
@@ -122,43 +115,25 @@ class Channel:
         mid-frame.
         """
         self._need(_HEAD.size, at_start=True)
-        kind, mode, forget, of_function, others, job, index, function = _HEAD.unpack_from(
-            self._rest
-        )
-        table = _table(forget + of_function + others)
-        end = _HEAD.size + table.size
-        self._need(end)
+        kind, mode, forget, job, index, function, first, second = _HEAD.unpack_from(self._rest)
+        table = _table(forget)
+        self._need(_HEAD.size + table.size)
         numbers = table.unpack_from(self._rest, _HEAD.size)
-        lengths = numbers[forget:]
-        self._at = end
-        if end + sum(lengths) <= len(self._rest):
-            segments = [self._slice(length) for length in lengths]
-        else:
-            segments = [self._segment(length) for length in lengths]
+        self._at = _HEAD.size + table.size
+        messages = self._message(first), self._message(second)
         self._rest = self._rest[self._at :]
-        return Frame(
-            kind,
-            mode,
-            job,
-            index,
-            function,
-            numbers[:forget],
-            segments[:of_function],
-            segments[of_function:],
-        )
+        return Frame(kind, mode, job, index, function, numbers, *messages)
 
-    def _slice(self, length: int) -> bytes | bytearray:
-        start, self._at = self._at, self._at + length
-        return self._rest[start : self._at]
-
-    def _segment(self, length: int) -> bytes | bytearray:
+    def _message(self, length: int) -> bytes | bytearray:
         here = len(self._rest) - self._at
         if length <= here:
-            return self._slice(length)
-        segment = bytearray(length)
-        segment[:here] = self._slice(here)
+            start, self._at = self._at, self._at + length
+            return self._rest[start : self._at]
+        message = bytearray(length)
+        message[:here] = self._rest[self._at :]
+        self._at += here
         done = here
-        with memoryview(segment) as memory:
+        with memoryview(message) as memory:
             while done < length:
                 try:
                     count = self._sock.recv_into(memory[done:])
@@ -168,7 +143,7 @@ class Channel:
                 if count == 0:
                     raise OSError("the other end has gone in the middle of a message")
                 done += count
-        return segment
+        return message
 
     def _need(self, size: int, at_start: bool = False) -> None:
         """Receive until there are `size` bytes in `_rest`."""
@@ -189,6 +164,12 @@ class Channel:
             self._stalled()
 
 
-@functools.cache
+_tables: dict[int, struct.Struct] = {}
+
+
 def _table(numbers: int) -> struct.Struct:
-    return struct.Struct(f"<{numbers}Q")
+    """The layout of a table of so many numbers."""
+    table = _tables.get(numbers)
+    if table is None:
+        table = _tables[numbers] = struct.Struct(f"<{numbers}Q")
+    return table

@@ -9,7 +9,8 @@ from typing import Any
 
 from ferropickle.multiprocessing import _main
 from ferropickle.multiprocessing._errors import rebuild_with_traceback, text_of
-from ferropickle.multiprocessing._transport import Packer, unpack_segments
+from ferropickle.multiprocessing._lane import Lane
+from ferropickle.multiprocessing._transport import Packer
 from ferropickle.multiprocessing._wire import DONE, FAILED, RAISED, READY, Channel, Frame
 
 # How a task is to be called.
@@ -31,6 +32,7 @@ class Raised:
 
 def work(
     sock: Any,
+    lane: Lane,
     method: str,
     initializer: Callable[..., object] | None,
     initargs: Iterable[Any],
@@ -38,12 +40,12 @@ def work(
 ) -> None:
     """Serve a pool until it says that nothing more comes, or `limit` tasks are done."""
     channel = Channel(sock)
-    packer = Packer(lambda: _main.shared(method))
+    packer = Packer(lambda: _main.shared(method), lane)
     if initializer is not None:
         try:
             initializer(*initargs)
         except Exception as error:
-            channel.send(Frame(FAILED, segments=packed(packer, Raised(error), error)))
+            channel.send(Frame(FAILED, message=packed(packer, Raised(error), error)))
             raise
     functions: dict[int, Callable[..., Any]] = {}
     done = 0
@@ -66,29 +68,27 @@ def work(
 def run(frame: Frame, functions: dict[int, Callable[..., Any]], packer: Packer) -> Frame:
     """Do a task; what it raises is an answer as well."""
     try:
-        result = call(frame, functions)
+        result = call(frame, functions, packer.lane)
     except Exception as error:
         return Frame(
             RAISED,
             job=frame.job,
             index=frame.index,
-            segments=packed(packer, Raised(error), error),
+            message=packed(packer, Raised(error), error),
         )
     try:
-        segments = packer.pack_segments(result)
+        message = packer.pack(result)
     except Exception as error:
         failed = MaybeEncodingError(error, result)
-        return Frame(
-            RAISED, job=frame.job, index=frame.index, segments=packer.pack_segments(failed)
-        )
-    return Frame(DONE, job=frame.job, index=frame.index, segments=segments)
+        return Frame(RAISED, job=frame.job, index=frame.index, message=packer.pack(failed))
+    return Frame(DONE, job=frame.job, index=frame.index, message=message)
 
 
-def call(frame: Frame, functions: dict[int, Callable[..., Any]]) -> Any:
+def call(frame: Frame, functions: dict[int, Callable[..., Any]], lane: Lane) -> Any:
     """The result of a task."""
-    if frame.function_segments:
-        functions[frame.function] = unpack_segments(frame.function_segments)
-    given = unpack_segments(frame.segments)
+    if frame.function_message:
+        functions[frame.function] = lane.unpack(frame.function_message)
+    given = lane.unpack(frame.message)
     if frame.mode == APPLY:
         function, args, kwargs = given
         return function(*args, **kwargs)
@@ -100,9 +100,9 @@ def call(frame: Frame, functions: dict[int, Callable[..., Any]]) -> Any:
     return list(starmap(function, given))
 
 
-def packed(packer: Packer, raised: Raised, error: BaseException) -> list[Any]:
-    """The segments of an exception, or of what says that it cannot be pickled."""
+def packed(packer: Packer, raised: Raised, error: BaseException) -> bytes:
+    """The message of an exception, or of what says that it cannot be pickled."""
     try:
-        return packer.pack_segments(raised)
+        return packer.pack(raised)
     except Exception as problem:
-        return packer.pack_segments(MaybeEncodingError(problem, error))
+        return packer.pack(MaybeEncodingError(problem, error))

@@ -15,7 +15,8 @@ from multiprocessing.connection import answer_challenge, deliver_challenge, wait
 from typing import TYPE_CHECKING, Any
 
 from ferropickle.multiprocessing import _main
-from ferropickle.multiprocessing._transport import Packer, unpack
+from ferropickle.multiprocessing._lane import IN_BAND, Lane, family
+from ferropickle.multiprocessing._transport import Packer
 
 if TYPE_CHECKING:
     StockConnection = _stock.Connection[Any, Any]
@@ -35,19 +36,23 @@ __all__ = [
 LARGE = 64 * 1024  # from here on memory is read into where it stays
 
 
-def packer_for(method: str) -> Packer:
-    """The packer of what is sent to processes of a start method."""
-    return _packers.setdefault(method, Packer(lambda: _main.shared(method)))
+def packer_for(method: str, lane: Lane) -> Packer:
+    """The packer of what goes to processes of a start method by a lane."""
+    packer = _packers.get((method, lane))
+    if packer is None:
+        packer = _packers[method, lane] = Packer(lambda: _main.shared(method), lane)
+    return packer
 
 
-_packers: dict[str, Packer] = {}
+_packers: dict[tuple[str, Lane], Packer] = {}
 
 
 class Connection(StockConnection):
     """`multiprocessing.connection.Connection`, for any object."""
 
-    # The start method of the processes that may hold the other end.
+    # The start method of the processes that may hold the other end, and their lane.
     _method = ""
+    _lane = IN_BAND
 
     def send(self, obj: Any) -> None:
         """Send an object.
@@ -57,7 +62,7 @@ class Connection(StockConnection):
         """
         self._check_closed()  # type: ignore[attr-defined]
         self._check_writable()  # type: ignore[attr-defined]
-        message = packer_for(self._method).pack(obj)
+        message = packer_for(self._method, self._lane).pack(obj)
         self._send_bytes(memoryview(message))  # type: ignore[attr-defined]
 
     def recv(self) -> Any:
@@ -68,7 +73,7 @@ class Connection(StockConnection):
         """
         self._check_closed()  # type: ignore[attr-defined]
         self._check_readable()  # type: ignore[attr-defined]
-        return unpack(self._recv_bytes().getbuffer())  # type: ignore[attr-defined]
+        return self._lane.unpack(self._recv_bytes().getbuffer())  # type: ignore[attr-defined]
 
     if os.name == "posix":
 
@@ -90,35 +95,38 @@ class Connection(StockConnection):
 
 def _reduce(connection: Connection) -> tuple[Any, ...]:
     duplicate = reduction.DupFd(connection.fileno())
-    return _rebuild, (duplicate, connection.readable, connection.writable, connection._method)
+    rest = (connection.readable, connection.writable, connection._method, connection._lane)
+    return _rebuild, (duplicate, *rest)
 
 
-def _rebuild(duplicate: Any, readable: bool, writable: bool, method: str) -> Connection:
-    return _made(duplicate.detach(), readable, writable, method)
+def _rebuild(duplicate: Any, readable: bool, writable: bool, method: str, lane: Lane) -> Connection:
+    return _made(duplicate.detach(), readable, writable, method, lane)
 
 
 if os.name == "posix":
     reduction.register(Connection, _reduce)
 
 
-def _made(handle: int, readable: bool, writable: bool, method: str) -> Connection:
+def _made(handle: int, readable: bool, writable: bool, method: str, lane: Lane) -> Connection:
     connection = Connection(handle, readable, writable)
     connection._method = method
+    connection._lane = lane
     return connection
 
 
-def adopt(connection: Any, method: str = "") -> Any:
+def adopt(connection: Any, method: str = "", lane: Lane = IN_BAND) -> Any:
     """A connection of ours in place of one of the standard library's."""
     if type(connection) is not _stock.Connection:
         return connection  # a named pipe of Windows
     handle, connection._handle = connection._handle, None  # type: ignore[attr-defined]
-    return _made(handle, connection.readable, connection.writable, method)
+    return _made(handle, connection.readable, connection.writable, method, lane)
 
 
 def Pipe(duplex: bool = True, *, method: str = "") -> tuple[Any, Any]:
     """Two connected connections; see `multiprocessing.Pipe`."""
     first, second = _stock.Pipe(duplex)
-    return adopt(first, method), adopt(second, method)
+    lane = family()
+    return adopt(first, method, lane), adopt(second, method, lane)
 
 
 class Listener(_stock.Listener):

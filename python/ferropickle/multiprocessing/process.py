@@ -12,8 +12,9 @@ from multiprocessing.process import (
 )
 from typing import TYPE_CHECKING, Any
 
+from ferropickle._native import loads
 from ferropickle.multiprocessing import _main
-from ferropickle.multiprocessing._transport import Packer, unpack
+from ferropickle.multiprocessing._transport import Packer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ def begin_child(method: str) -> None:
 def _arrive(method: str, message: bytes) -> Any:
     """The process object, in the child."""
     begin_child(method)
-    return unpack(message)
+    return loads(message)
 
 
 class Process(Travelling, BaseProcess):

@@ -1,0 +1,114 @@
+"""Where messages lie on their way: an arena that the processes share, or the message itself.
+
+A lane is inherited by a fork, and goes to other children as a descriptor.
+"""
+
+from __future__ import annotations
+
+import os
+from multiprocessing import reduction
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from ferropickle._native import Arena, dumps, loads
+
+if TYPE_CHECKING:
+    from ferropickle._native import Policy
+
+
+class Lane:
+    """Packs and unpacks messages, in an arena or, without one, in band.
+
+    arena: of the processes that take part; None where they have none.
+    """
+
+    def __init__(self, arena: Arena | None) -> None:
+        self._arena = arena
+        if arena is not None:
+            _known[_identity(arena.fd)] = self
+
+    def pack(self, obj: Any, policy: Policy, *, keep: bool = False) -> bytes:
+        """The message of an object; what is large lies in the arena if there is room.
+
+        keep: any number of receivers may unpack it, until it is withdrawn.
+
+        Raises what pickling the object raises.
+        """
+        if self._arena is None:
+            return dumps(obj, 5, policy=policy)
+        return self._arena.pack(obj, policy, keep=keep)
+
+    def unpack(self, message: Any) -> Any:
+        """The object of a message. Its arrays are views of the arena, theirs alone.
+
+        Raises what loading it raises.
+        """
+        if self._arena is None:
+            return loads(message)
+        return self._arena.unpack(message)
+
+    def withdraw(self, message: Any) -> None:
+        """A message will not be unpacked any more."""
+        if self._arena is not None and not self._arena.closed:
+            self._arena.withdraw(message)
+
+    def reclaim(self) -> None:
+        """A process has died: free what it held."""
+        if self._arena is not None:
+            self._arena.reclaim()
+
+    @property
+    def used(self) -> int:
+        """Bytes in the arena."""
+        return 0 if self._arena is None else self._arena.used
+
+    def close(self) -> None:
+        """End the use of it here. What was unpacked stays."""
+        if self._arena is not None:
+            self._arena.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._arena is None:
+            return Lane, (None,)
+        return _attach, (reduction.DupFd(self._arena.fd),)
+
+
+def new_lane() -> Lane:
+    """A lane with an arena of its own, or with none where the system gives none."""
+    try:
+        return Lane(Arena())
+    except OSError:
+        return IN_BAND
+
+
+def family() -> Lane:
+    """The lane of this process's connections and queues, which its children share."""
+    global _family
+    if _family is None:
+        _family = new_lane()
+    return _family
+
+
+def _attach(duplicate: Any) -> Lane:
+    """The lane of a descriptor that has just arrived."""
+    global _family
+    descriptor = duplicate.detach()
+    try:
+        lane = _known.get(_identity(descriptor))
+        if lane is None:
+            lane = Lane(Arena.attach(descriptor))
+    finally:
+        os.close(descriptor)
+    if _family is None:
+        _family = lane
+    return lane
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+_known: WeakValueDictionary[tuple[int, int], Lane] = WeakValueDictionary()
+_family: Lane | None = None
+IN_BAND = Lane(None)
