@@ -18,6 +18,7 @@
 //! | bounds on untrusted input | [`limits`] |
 //! | who owns a buffer and who frees it | [`buffer`] |
 //! | memory that processes share | `shm` (Unix) |
+//! | messages over sockets | [`transport`] |
 //! | calls of the operating system | `sys` (Unix) |
 //! | a stream with its buffers, as bytes and as a file | [`parcel`] |
 //! | threads for work on large memory | [`threads`] |
@@ -48,5 +49,6 @@ pub mod sys;
 pub mod testing;
 #[allow(unsafe_code, reason = "a pool that a forked child leaves to its parent")]
 pub mod threads;
+pub mod transport;
 
 pub use error::{Error, Result};

@@ -31,5 +31,6 @@ pub const LINE_MAX_BYTES: usize = 1 << 30;
 /// Highest protocol written and read.
 pub const HIGHEST_PROTOCOL: u8 = 5;
 
-/// How long a message in shared memory whose sender died may still be taken.
-pub const UNCLAIMED_MS: u64 = 10_000;
+/// How long a message in shared memory whose sender has ended may still be taken,
+/// where memory is short: it may lie in a queue that somebody reads late.
+pub const UNCLAIMED_MS: u64 = 600_000;

@@ -38,12 +38,16 @@ if TYPE_CHECKING:
     from ferropickle._carry import Carry, remote
     from ferropickle._files import File, load_file, open, save
     from ferropickle._native import Arena
+    from ferropickle.channel import AuthenticationError, Channel, Listener
 
 # Imported when they are first asked for.
 _LATER = {
     "Arena": "_native",
+    "AuthenticationError": "channel",
     "Carry": "_carry",
+    "Channel": "channel",
     "File": "_files",
+    "Listener": "channel",
     "load_file": "_files",
     "open": "_files",
     "remote": "_carry",
@@ -52,10 +56,13 @@ _LATER = {
 
 __all__ = [
     "Arena",
+    "AuthenticationError",
     "Carry",
+    "Channel",
     "DEFAULT_PROTOCOL",
     "File",
     "HIGHEST_PROTOCOL",
+    "Listener",
     "Parcel",
     "ParcelError",
     "PickleBuffer",

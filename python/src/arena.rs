@@ -6,7 +6,8 @@ use crate::message::{self, Access, Arrived, Content, raise};
 use crate::policy::{self, Choices};
 use crate::source::View;
 use crate::types::{from_bound, to_bound};
-use ferropickle_core::shm::{self, Message, Place};
+use ferropickle_core::buffer::Buffer;
+use ferropickle_core::shm::{self, Message};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -42,6 +43,12 @@ impl Arena {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
         open.ok_or_else(|| PyValueError::new_err("the arena is closed"))
     }
+}
+
+/// The memory of a bytes-like argument.
+fn argument(given: &Bound<'_, PyAny>, name: &str) -> PyResult<Buffer> {
+    let view = View::of_argument(from_bound(given).obj(), name);
+    view.map(buffers::kept_view).map_err(|raised| raised.into_py(given.py()))
 }
 
 /// Has the interpreter say when it forks: a child keeps what its parent holds.
@@ -178,11 +185,10 @@ impl Arena {
     ) -> PyResult<Bound<'py, PyList>> {
         let py = token.py();
         let arena = self.get()?;
-        let keeper = from_bound(token);
-        let view = View::of_argument(keeper.obj(), "token").map_err(|raised| raised.into_py(py))?;
-        let message = Message::read(view.as_slice()).map_err(|error| raise(py, error))?;
-        let (bytes, access) = (view.as_slice(), Access::of(writable));
-        let mut arrived = Arrived::of(py, &message, bytes, keeper.clone(), Some(&arena), access)?;
+        let bytes = argument(token, "token")?;
+        let message = Message::read(bytes.as_slice()).map_err(|error| raise(py, error))?;
+        let access = Access::of(writable);
+        let mut arrived = Arrived::of(py, &message, &bytes, true, Some(&arena), access)?;
         let list = PyList::empty(py);
         let mut next = || match arrived.next()? {
             Some((buffer, read_only)) => buffers::object_of(buffer, read_only).map(Some),
@@ -199,18 +205,9 @@ impl Arena {
     ///
     /// Returns whether it was there to be taken.
     fn withdraw(&self, message: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = message.py();
         let arena = self.get()?;
-        let view = View::of_argument(from_bound(message).obj(), "message");
-        let view = view.map_err(|raised| raised.into_py(py))?;
-        let bytes = view.as_slice();
-        if !Message::is_message(bytes) {
-            return Ok(false);
-        }
-        match Message::read(bytes).map_err(|error| raise(py, error))?.place() {
-            Place::Slot(id, slot) if id == arena.id() => Ok(arena.withdraw(slot)),
-            _ => Ok(false),
-        }
+        let bytes = argument(message, "message")?;
+        Ok(message::withdraw(&arena, bytes.as_slice()))
     }
 
     /// The message of an object, to be sent by other means.
@@ -248,18 +245,23 @@ impl Arena {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = message.py();
         let choices = policy::choose(policy, Choices::default())?;
-        let (arena, given) = (self.get()?, from_bound(message));
+        let (arena, bytes) = (self.get()?, argument(message, "message")?);
         let access = Access::of(writable);
-        let object = message::unpack(py, given.obj(), Some(&arena), access, choices)?;
+        let object = message::unpack(py, &bytes, true, Some(&arena), access, choices)?;
         Ok(to_bound(py, object.obj()))
     }
 
     /// Frees what processes hold that have died. `put` does so when there is no
     /// room; this is for those who know that one has died.
     ///
+    /// unclaimed: free as well what the dead sent and nobody has taken, for those
+    /// who know that it is on its way no more. Else it can be taken for ten minutes,
+    /// and while there is room.
+    ///
     /// Returns the number of messages whose memory was freed.
-    fn reclaim(&self) -> PyResult<usize> {
-        Ok(self.get()?.reclaim())
+    #[pyo3(signature = (*, unclaimed = false))]
+    fn reclaim(&self, unclaimed: bool) -> PyResult<usize> {
+        Ok(self.get()?.reclaim(unclaimed))
     }
 
     /// Gives memory that is not in use back to the system.

@@ -28,6 +28,8 @@ mod files;
 mod gc;
 mod hooks;
 #[cfg(unix)]
+mod link;
+#[cfg(unix)]
 mod message;
 mod packages;
 mod parcel;
@@ -55,6 +57,9 @@ mod _native {
     use super::arena::Arena;
     #[pymodule_export]
     use super::buffers::PyBuffer;
+    #[cfg(unix)]
+    #[pymodule_export]
+    use super::link::{Inbox, Link, frames};
     #[pymodule_export]
     use super::files::archive::{Archive, read_file};
     #[pymodule_export]

@@ -7,12 +7,14 @@
 use crate::buffers;
 use crate::build::buffer::Supply;
 use crate::error::Raised;
-use crate::fast::{self, Obj, Own};
+use crate::fast::{self, Own};
 use crate::parcel;
 use crate::policy::Choices;
 use crate::source::View;
-use ferropickle_core::buffer::{Buffer, BufferTable};
-use ferropickle_core::shm::{Arena, HEAD, Message, Parts, Place, Plan, Row, ShmError};
+use ferropickle_core::buffer::plan::Row;
+use ferropickle_core::buffer::{Buffer, BufferTable, Plan};
+use ferropickle_core::shm::{Arena, HEAD, Message, Parts, Place, ShmError, content};
+use ferropickle_core::transport::Received;
 use pyo3::exceptions::{PyOSError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -66,6 +68,16 @@ impl<'a> Content<'a> {
         Ok(Content { parts: parts.into_iter().map(|(part, _)| part).collect(), plan, stream })
     }
 
+    /// Where each part goes.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The parts.
+    pub fn parts(&self) -> &[&'a [u8]] {
+        &self.parts
+    }
+
     /// Whether it is long enough for a slot of its own.
     pub fn is_long(&self) -> bool {
         self.plan.len() >= SLOT_BYTES
@@ -80,17 +92,17 @@ impl<'a> Content<'a> {
         };
         let slot = if self.plan.len() > LONG_COPY { py.detach(copy) } else { copy() };
         let slot = slot.map_err(|error| raise(py, error))?;
-        Ok(slot.map(|slot| self.plan.in_slot(arena.id(), slot, self.stream)))
+        Ok(slot.map(|slot| content::in_slot(&self.plan, arena.id(), slot, self.stream)))
     }
 
     /// Copies it behind a reference.
     pub fn inline<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let len = usize::try_from(self.plan.len())?;
         PyBytes::new_with(py, HEAD + len, |bytes| {
-            let (head, content) = bytes.split_at_mut(HEAD);
-            head.copy_from_slice(&self.plan.inline(self.stream));
+            let (head, rest) = bytes.split_at_mut(HEAD);
+            head.copy_from_slice(&content::inline(&self.plan, self.stream));
             self.plan.place(self.parts.iter().copied(), |at, piece| {
-                content[at..at + piece.len()].copy_from_slice(piece);
+                rest[at..at + piece.len()].copy_from_slice(piece);
             });
             Ok(())
         })
@@ -142,6 +154,14 @@ impl Access {
             Some(true) => Access::Writable,
         }
     }
+
+    fn read_only(self, as_sent: bool) -> bool {
+        match self {
+            Access::AsSent => as_sent,
+            Access::ReadOnly => true,
+            Access::Writable => false,
+        }
+    }
 }
 
 /// The parts of a message as buffers to be given out.
@@ -153,40 +173,48 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    /// The content of a message in a bytes-like object: views of an arena's slot, or of the object.
+    /// The content of a message: views of an arena's slot, or of the message itself, which is `borrowed` if
+    /// others see its memory.
     pub fn of(
         py: Python<'_>,
         message: &Message,
-        bytes: &[u8],
-        keeper: Own,
+        bytes: &Buffer,
+        borrowed: bool,
         arena: Option<&Arena>,
         access: Access,
     ) -> PyResult<Arrived> {
+        let arrived = Arrived::take(message, bytes, borrowed, arena, access);
+        arrived.map_err(|error| raise(py, error))
+    }
+
+    fn take(
+        message: &Message,
+        bytes: &Buffer,
+        borrowed: bool,
+        arena: Option<&Arena>,
+        access: Access,
+    ) -> Result<Arrived, ShmError> {
         let (content, borrowed) = match message.place() {
             Place::Inline(start) => {
-                let content = bytes.get(start..).unwrap_or_default();
-                (buffers::kept(content, keeper), true)
+                let content = bytes.part(start, bytes.len() - start);
+                (content.ok_or(ShmError::Damaged("it is too short"))?, borrowed)
             }
             Place::Slot(id, slot) => {
-                let arena = arena.filter(|arena| arena.id() == id);
-                let lease = arena.ok_or(ShmError::Foreign).and_then(|arena| arena.take(slot));
-                let lease = lease.map_err(|error| raise(py, error))?;
+                let arena = arena.filter(|arena| arena.id() == id).ok_or(ShmError::Foreign)?;
+                let lease = arena.take(slot)?;
                 let writes = match access {
                     Access::AsSent => message.has_writable_parts(),
                     Access::ReadOnly => false,
                     Access::Writable => true,
                 };
                 // Alone with the memory, one may write to it where it lies.
-                let content = if lease.sole() || !writes {
-                    lease.into_buffer()
-                } else {
-                    lease.into_private_buffer().map_err(|error| raise(py, error))?
-                };
+                let shared = lease.sole() || !writes;
+                let content =
+                    if shared { lease.into_buffer() } else { lease.into_private_buffer()? };
                 (content, false)
             }
         };
-        let parts = message.parts(content).map_err(|error| raise(py, error))?;
-        Ok(Arrived { parts, access, borrowed })
+        Ok(Arrived { parts: message.parts(content)?, access, borrowed })
     }
 }
 
@@ -195,11 +223,7 @@ impl Supply for Arrived {
         let part = self.parts.next_part();
         let part = part.map_err(|error| Raised::unpickling(&error.to_string()))?;
         let Some((part, sent_read_only)) = part else { return Ok(None) };
-        let read_only = match self.access {
-            Access::AsSent => sent_read_only,
-            Access::ReadOnly => true,
-            Access::Writable => false,
-        };
+        let read_only = self.access.read_only(sent_read_only);
         if self.borrowed && !read_only {
             return Ok(Some((buffers::copied(&part)?, false)));
         }
@@ -207,29 +231,67 @@ impl Supply for Arrived {
     }
 }
 
-/// The object of a message in a bytes-like object.
+/// The object of a message in memory that is `borrowed` or ours.
 pub fn unpack(
     py: Python<'_>,
-    message: Obj,
+    bytes: &Buffer,
+    borrowed: bool,
     arena: Option<&Arena>,
     access: Access,
     choices: Choices,
 ) -> PyResult<Own> {
-    let view = View::of_argument(message, "message").map_err(|raised| raised.into_py(py))?;
-    let bytes = view.as_slice();
-    if !Message::is_message(bytes) {
-        return parcel::unpack_native(py, bytes, Box::new(Nothing), choices);
+    if !Message::is_message(bytes.as_slice()) {
+        return parcel::unpack_native(py, bytes.as_slice(), Box::new(Nothing), choices);
     }
-    let read = Message::read(bytes).map_err(|error| raise(py, error))?;
-    if !read.has_stream() {
+    let message = Message::read(bytes.as_slice()).map_err(|error| raise(py, error))?;
+    if !message.has_stream() {
         return Err(raise(py, ShmError::Damaged("it holds buffers and no object")));
     }
-    let mut arrived = Arrived::of(py, &read, bytes, message.own(), arena, access)?;
+    let mut arrived = Arrived::of(py, &message, bytes, borrowed, arena, access)?;
     let stream = arrived.parts.next_part().map_err(|error| raise(py, error))?;
     let Some((stream, _)) = stream else {
         return Err(raise(py, ShmError::Damaged("it holds nothing")));
     };
     parcel::unpack_native(py, stream.as_slice(), Box::new(arrived), choices)
+}
+
+/// The object of a message that came over a socket.
+pub fn unpack_received(
+    py: Python<'_>,
+    received: Received,
+    arena: Option<&Arena>,
+    access: Access,
+    choices: Choices,
+) -> PyResult<Own> {
+    match received {
+        Received::Whole(bytes) => {
+            unpack(py, &Buffer::from_vec(bytes), false, arena, access, choices)
+        }
+        Received::Parts(parts) => {
+            let mut parts = parts.into_iter();
+            let Some((stream, _)) = parts.next() else {
+                return Err(raise(py, ShmError::Damaged("it holds nothing")));
+            };
+            parcel::unpack_native(py, stream.as_slice(), Box::new(Streamed(parts, access)), choices)
+        }
+    }
+}
+
+/// Parts with memory of their own.
+struct Streamed(std::vec::IntoIter<(Buffer, bool)>, Access);
+
+impl Supply for Streamed {
+    fn next(&mut self) -> Result<Option<(Buffer, bool)>, Raised> {
+        Ok(self.0.next().map(|(part, sent)| (part, self.1.read_only(sent))))
+    }
+}
+
+/// Takes a message back that nobody has taken; false if it is not in the arena.
+pub fn withdraw(arena: &Arena, bytes: &[u8]) -> bool {
+    match Message::read(bytes).map(|message| message.place()) {
+        Ok(Place::Slot(id, slot)) => id == arena.id() && arena.withdraw(slot),
+        _ => false,
+    }
 }
 
 /// A stream without buffers.

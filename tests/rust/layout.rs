@@ -22,6 +22,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("core/src/sys/memfile.rs", "memfd_create, shm_open, ftruncate, fallocate"),
     ("core/src/sys/memory.rs", "mmap and madvise"),
     ("core/src/sys/process.rs", "getpid, kill, clock_gettime"),
+    ("core/src/sys/socket.rs", "sendmsg, recv, poll"),
     ("core/src/parts.rs", "threads that write to disjoint ranges of one output buffer"),
     // Calls of the CUDA driver.
     ("gpu/src/enabled/probe.rs", "calls the driver's C functions before cudarc may be used"),
@@ -89,6 +90,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/build/text.rs", "strings and bytes made at their size and filled in place"),
     // CPython's C API around them.
     ("python/src/arena.rs", "a descriptor that a caller names"),
+    ("python/src/link.rs", "a descriptor that a caller gives away"),
     ("python/src/arrays.rs", "what is known of NumPy, shared under the GIL"),
     ("python/src/buffers.rs", "memory of Python objects as buffers of the core, and back"),
     ("python/src/classify.rs", "fields of types"),

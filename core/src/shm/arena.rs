@@ -22,6 +22,7 @@ use super::people::Person;
 use super::segment::Segment;
 use super::slots::{Hold, SlotRef, file_offset};
 use crate::buffer::{Buffer, Owner};
+use crate::limits::UNCLAIMED_MS;
 use crate::sys::{memfile, memory::Mapping, process};
 
 /// Memory is got ready in pieces of this size.
@@ -165,7 +166,7 @@ impl Arena {
                     return None;
                 }
                 inner.reclaimed_ms.store(now, Ordering::Relaxed);
-                let freed = head.reclaim(now);
+                let freed = head.reclaim(now, UNCLAIMED_MS);
                 if freed > 0 { head.claim(person, len) } else { None }
             })
         };
@@ -207,11 +208,17 @@ impl Arena {
         self.0.head().withdraw(slot)
     }
 
-    /// Frees what dead processes own. Says how many slots that were.
-    pub fn reclaim(&self) -> usize {
+    /// Takes all messages back that nobody has taken.
+    pub fn withdraw_all(&self) {
+        self.0.head().withdraw_all();
+    }
+
+    /// Frees what dead processes own. What they sent and nobody has taken stays for
+    /// [`UNCLAIMED_MS`], unless the caller knows that it is on its way no more. Says how many slots were freed.
+    pub fn reclaim(&self, unclaimed: bool) -> usize {
         let head = self.0.head();
         let Some(_guard) = head.lock.acquire(PATIENCE) else { return 0 };
-        head.reclaim(process::milliseconds())
+        head.reclaim(process::milliseconds(), if unclaimed { 0 } else { UNCLAIMED_MS })
     }
 
     /// Gives the memory of what is free back to the system; it is got again when it is needed.
@@ -256,7 +263,7 @@ impl Inner {
         let head = self.head();
         let entered = head.enter().or_else(|| {
             let _guard = head.lock.acquire(PATIENCE)?;
-            head.reclaim(process::milliseconds());
+            head.reclaim(process::milliseconds(), UNCLAIMED_MS);
             head.enter()
         });
         let person = entered.ok_or(ShmError::Crowded)?;
@@ -392,7 +399,7 @@ impl Drop for Inner {
         }
         if self.segment.name.is_some() {
             let guard = head.lock.acquire(PATIENCE);
-            head.reclaim(process::milliseconds());
+            head.reclaim(process::milliseconds(), UNCLAIMED_MS);
             drop(guard);
             let own = process::Stamp::own();
             let others = (1..=head.people.len() as Person)

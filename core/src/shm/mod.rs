@@ -19,14 +19,15 @@
 //! nothing but published slots counts, there is nothing to repair. Survivors free what dead processes own
 //! ([`Arena::reclaim`]; a claim that finds no room does it by itself).
 //!
-//! What is sent and not yet taken is not freed with its sender at once: the message may still arrive. It goes
+//! What is sent and not yet taken is not freed with its sender at once: the message may still arrive. It goes when
+//! somebody says that it will not, or where memory is short
 //! [`limits::UNCLAIMED_MS`](crate::limits::UNCLAIMED_MS) after it was sent.
 //!
 //! Those who map an arena trust one another as threads do: each can write anywhere in it.
 
 #[allow(unsafe_code, reason = "slots as raw memory, filled and read by their holders alone")]
 mod arena;
-mod content;
+pub mod content;
 mod error;
 pub mod fork;
 #[allow(unsafe_code, reason = "the head of a segment seen as a table of atomics")]
@@ -37,7 +38,7 @@ mod segment;
 mod slots;
 
 pub use arena::{Arena, Lease, Reservation};
-pub use content::{HEAD, Message, Parts, Place, Plan, Row};
+pub use content::{HEAD, Message, Parts, Place};
 pub use error::ShmError;
 pub use slots::SlotRef;
 

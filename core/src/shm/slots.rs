@@ -7,7 +7,6 @@ use core::sync::atomic::Ordering::SeqCst;
 
 use super::layout::{DATA_START, HOLDS, SLOTS, Shared};
 use super::people::{NOBODY, Person};
-use crate::limits::UNCLAIMED_MS;
 
 /// Slots begin and end at multiples of this: a page, so that one alone can be mapped copy-on-write.
 pub const GRAIN: u64 = 4096;
@@ -238,6 +237,16 @@ impl Shared {
         }
     }
 
+    /// Frees all that was sent and that nobody has taken.
+    pub fn withdraw_all(&self) {
+        for index in self.used_slots() {
+            let state = self.state(index);
+            if state.kind == Kind::Sent {
+                self.step(index, state, state.free());
+            }
+        }
+    }
+
     fn unkeep(&self, slot: SlotRef, state: State) -> bool {
         let to = State { owner: NOBODY, shared: true, kind: Kind::Taken, ..state };
         let done = self.step(slot.index, state, to);
@@ -282,8 +291,9 @@ impl Shared {
         }
     }
 
-    /// Frees what dead processes own and hold. The lock must be held. Says how many slots were freed.
-    pub fn reclaim(&self, now_ms: u64) -> usize {
+    /// Frees what dead processes own and hold; what they sent and nobody took only if it was sent `unclaimed_ms`
+    /// ago. The lock must be held. Says how many slots were freed.
+    pub fn reclaim(&self, now_ms: u64, unclaimed_ms: u64) -> usize {
         let mut known = std::collections::HashMap::<Person, bool>::new();
         let mut dead = |person: Person| {
             *known.entry(person).or_insert_with(|| self.stamp(person).is_none_or(|s| !s.alive()))
@@ -310,7 +320,7 @@ impl Shared {
                 }
                 Kind::Sent => {
                     let sent = self.slots[index as usize].sent_ms.load(SeqCst);
-                    if now_ms.saturating_sub(sent) >= UNCLAIMED_MS {
+                    if now_ms.saturating_sub(sent) >= unclaimed_ms {
                         self.step(index, state, state.free());
                     }
                 }

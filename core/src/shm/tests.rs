@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 use super::layout::SLOTS;
 use super::slots::{Hold, Kind, State};
 use super::*;
-use crate::limits::UNCLAIMED_MS;
-use crate::sys::process::milliseconds;
 
 const MIB: u64 = 1 << 20;
 
@@ -84,6 +82,18 @@ fn slots_run_out_before_memory_does() {
     assert!(put(&arena, b"x").is_none());
     assert!(arena.withdraw(slots[17]));
     assert!(put(&arena, b"x").is_some());
+}
+
+#[test]
+fn what_nobody_took_can_be_taken_back_at_once() {
+    let arena = arena(MIB);
+    let slots: Vec<_> = (0..3).map(|_| put(&arena, b"x").expect("room")).collect();
+    let held = arena.take(slots[1]).expect("it was sent");
+    arena.withdraw_all();
+    assert_eq!(arena.busy(), 1);
+    assert!(matches!(arena.take(slots[0]), Err(ShmError::Lost)));
+    drop(held);
+    assert_eq!(arena.busy(), 0);
 }
 
 #[test]
@@ -301,7 +311,7 @@ fn what_a_dead_writer_claimed_is_free_again() {
     let arena = arena(MIB);
     let mut child = Running::with("writes", &arena);
     child.line();
-    assert_eq!((arena.busy(), arena.reclaim()), (1, 0));
+    assert_eq!((arena.busy(), arena.reclaim(false)), (1, 0));
     assert!(put(&arena, &vec![0; MIB as usize]).is_none(), "the writer lives");
     child.kill();
     std::thread::sleep(Duration::from_millis(60));
@@ -315,12 +325,12 @@ fn what_a_dead_taker_held_is_free_again() {
         let slot = arena.reserve(100).expect("a person").expect("room").publish(kept);
         let mut child = Running::with("takes", &arena);
         child.line();
-        assert_eq!((arena.reclaim(), arena.busy()), (0, 1));
+        assert_eq!((arena.reclaim(false), arena.busy()), (0, 1));
         child.kill();
         if kept {
             assert!(arena.withdraw(slot));
         }
-        arena.reclaim();
+        arena.reclaim(false);
         assert_eq!(arena.busy(), 0);
         assert!(arena.head().stamp(2).is_none(), "the dead are off the list");
     }
@@ -339,18 +349,15 @@ fn what_a_dead_sender_sent_arrives_and_is_freed_only_when_nobody_came() {
     };
     let first = sent(child.line());
     child.kill();
-    assert_eq!((arena.reclaim(), arena.busy()), (0, 1));
+    assert_eq!((arena.reclaim(false), arena.busy()), (0, 1));
     let buffer = arena.take(first).expect("it was sent").into_buffer();
     assert_eq!(buffer.as_slice()[..100], [3; 100]);
     drop(buffer);
     let mut child = Running::with("sends", &arena);
     let second = sent(child.line());
     child.kill();
-    let later = milliseconds() + UNCLAIMED_MS;
-    {
-        let _guard = arena.head().lock.acquire(Duration::from_secs(5)).expect("free");
-        assert_eq!(arena.head().reclaim(later), 1);
-    }
+    assert_eq!(arena.reclaim(false), 0);
+    assert_eq!(arena.reclaim(true), 1);
     assert!(matches!(arena.take(second), Err(ShmError::Lost)));
 }
 
@@ -452,10 +459,7 @@ fn processes_killed_at_any_time_lose_no_memory_and_hang_nobody() {
         std::io::Read::read_to_string(&mut worker.1, &mut rest).expect("text");
         assert!(!rest.contains("torn"), "memory was given to two messages");
     }
-    {
-        let _guard = arena.head().lock.acquire(Duration::from_secs(5)).expect("taken over");
-        arena.head().reclaim(milliseconds() + UNCLAIMED_MS);
-    }
+    arena.reclaim(true);
     assert_eq!((arena.busy(), arena.used()), (0, 0));
     let people = (1..=8).filter(|person| arena.head().stamp(*person).is_some()).count();
     assert_eq!(people, 1);

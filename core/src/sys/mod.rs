@@ -5,6 +5,7 @@
 //! | mapped memory, advice to the kernel about it | [`memory`] |
 //! | files that exist in memory only, with a name or without | [`memfile`] |
 //! | who a process is, whether it lives | [`process`] |
+//! | bytes over a socket, waiting for one | [`socket`] |
 //!
 //! Everything above this module is free of raw system calls. Where Linux has a call that
 //! other systems lack, the function says what it does there.
@@ -15,6 +16,8 @@ pub mod memfile;
 pub mod memory;
 #[allow(unsafe_code, reason = "getpid, kill, clock_gettime")]
 pub mod process;
+#[allow(unsafe_code, reason = "sendmsg, recv, poll: slices given to C")]
+pub mod socket;
 
 use std::io;
 

@@ -1,0 +1,553 @@
+//! The native half of channels: objects over a socket, with an arena for what is large.
+
+use crate::arena::Arena;
+use crate::error::Raised;
+use crate::fast;
+use crate::message::{self, Access, Content};
+use crate::parcel;
+use crate::policy::{self, Choices};
+use crate::signals;
+use crate::types::to_bound;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use ferropickle_core::shm;
+use ferropickle_core::sys::process::{self, Stamp};
+use ferropickle_core::sys::socket::{self, Event, MAX_SLICES};
+use ferropickle_core::transport::{FrameError, Incoming, Outgoing, Received};
+use pyo3::exceptions::{PyConnectionError, PyEOFError, PyMemoryError, PyOSError, PyTimeoutError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// The longest wait at a stretch: then it is seen whether the channel was closed by another thread, or the
+/// sender of half a message has died.
+const STRETCH: Duration = Duration::from_millis(200);
+
+/// How long a thread sleeps that waits for another one to finish its message.
+const NAP: Duration = Duration::from_micros(100);
+
+/// Until when a call may wait.
+#[derive(Clone, Copy)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// The meaning of a `timeout` argument: seconds, or None for ever.
+    pub fn of(timeout: Option<f64>) -> PyResult<Deadline> {
+        let Some(seconds) = timeout else { return Ok(Deadline(None)) };
+        if seconds.is_nan() {
+            return Err(PyValueError::new_err("timeout must be a number of seconds or None"));
+        }
+        let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+        Ok(Deadline(Instant::now().checked_add(time)))
+    }
+
+    /// What is left, [`STRETCH`] at the most.
+    fn stretch(self) -> Duration {
+        self.0.map_or(STRETCH, |at| at.saturating_duration_since(Instant::now()).min(STRETCH))
+    }
+
+    fn is_over(self) -> bool {
+        self.0.is_some_and(|at| Instant::now() >= at)
+    }
+}
+
+/// Why a wait without the GIL ended.
+enum Pause {
+    /// A signal came.
+    Signal,
+    /// Time is up.
+    Timeout,
+    /// The channel was closed on this side.
+    Closed,
+    /// The other side is closed.
+    End,
+    /// The process that was sending a message has died.
+    Died,
+    System(std::io::Error),
+    Faulty(FrameError),
+}
+
+/// Something that one thread uses at a time. Taken and given back with the GIL; a forked child does not wait for
+/// threads that its parent has.
+struct Turn<T>(Mutex<(Option<T>, u32)>);
+
+impl<T: Default> Turn<T> {
+    fn new() -> Turn<T> {
+        Turn(Mutex::new((Some(T::default()), 0)))
+    }
+
+    fn take(&self, py: Python<'_>, deadline: Deadline) -> PyResult<T> {
+        loop {
+            {
+                let mut turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let pid = process::pid();
+                let taken = turn.0.take().or_else(|| (turn.1 != pid).then(T::default));
+                if let Some(taken) = taken {
+                    turn.1 = pid;
+                    return Ok(taken);
+                }
+            }
+            if deadline.is_over() {
+                return Err(timed_out());
+            }
+            py.detach(|| std::thread::sleep(NAP));
+            signals::check().map_err(|raised| raised.into_py(py))?;
+        }
+    }
+
+    fn give(&self, taken: T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(taken);
+    }
+}
+
+/// The right to send.
+#[derive(Default)]
+struct Sending;
+
+fn timed_out() -> PyErr {
+    PyTimeoutError::new_err("the other end took longer than the timeout")
+}
+
+fn closed() -> PyErr {
+    PyOSError::new_err("the channel is closed")
+}
+
+/// What goes when the link is closed and no call uses it any more.
+struct Open {
+    socket: OwnedFd,
+    arena: Option<shm::Arena>,
+}
+
+/// A link's descriptor in this process.
+struct State {
+    open: Mutex<Option<Arc<Open>>>,
+    closed: AtomicBool,
+    /// The process that made the link, or has used it since a fork.
+    user: AtomicU32,
+    /// The other end, where one call made both.
+    other: OnceLock<Weak<State>>,
+}
+
+impl State {
+    fn new(socket: OwnedFd, arena: Option<shm::Arena>) -> Arc<State> {
+        Arc::new(State {
+            open: Mutex::new(Some(Arc::new(Open { socket, arena }))),
+            closed: AtomicBool::new(false),
+            user: AtomicU32::new(process::pid()),
+            other: OnceLock::new(),
+        })
+    }
+
+    /// A forked child has both ends of a pair. It uses one; with the other open it would not see the end.
+    fn used(&self) {
+        let pid = process::pid();
+        if self.user.swap(pid, Ordering::Relaxed) == pid {
+            return;
+        }
+        let other = self.other.get().and_then(Weak::upgrade);
+        if let Some(other) = other.filter(|other| other.user.load(Ordering::Relaxed) != pid) {
+            other.close();
+        }
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        drop(self.open.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Open {
+    /// This process's stamp, where the other end can ask about it.
+    fn sender(&self) -> u64 {
+        if self.arena.is_some() { Stamp::own().word() } else { 0 }
+    }
+}
+
+/// A socket of the system with an arena, or without.
+///
+/// fd: a connected stream socket; the link closes it.
+/// arena: the arena that the other end has too and nobody else, or None.
+///
+/// What `Channel` is made of; it says what the methods do.
+#[pyclass(frozen, module = "ferropickle._native", name = "Link")]
+pub struct Link {
+    state: Arc<State>,
+    sending: Turn<Sending>,
+    receiving: Turn<Incoming>,
+}
+
+impl Link {
+    fn of(state: Arc<State>) -> Link {
+        Link { state, sending: Turn::new(), receiving: Turn::new() }
+    }
+
+    fn open(&self) -> PyResult<Arc<Open>> {
+        self.state.used();
+        let open = self.state.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        open.ok_or_else(closed)
+    }
+
+    fn raise(&self, py: Python<'_>, pause: Pause) -> PyResult<()> {
+        match pause {
+            Pause::Signal => signals::check().map_err(|raised| raised.into_py(py)),
+            Pause::Timeout => Err(timed_out()),
+            Pause::Closed => Err(closed()),
+            Pause::End => Err(PyEOFError::new_err("the channel is closed at the other end")),
+            Pause::Died => {
+                self.close();
+                let text = "the other end went away without a word";
+                Err(PyConnectionError::new_err(text))
+            }
+            Pause::System(error) => Err(error.into()),
+            Pause::Faulty(FrameError::OutOfMemory) => {
+                self.close();
+                Err(PyMemoryError::new_err("no memory for the message"))
+            }
+            Pause::Faulty(error) => {
+                self.close();
+                Err(Raised::unpickling(&error.to_string()).into_py(py))
+            }
+        }
+    }
+
+    /// Sends a message.
+    fn drive(
+        &self,
+        py: Python<'_>,
+        socket: BorrowedFd<'_>,
+        mut out: Outgoing<'_>,
+        deadline: Deadline,
+    ) -> PyResult<()> {
+        let turn = self.sending.take(py, deadline)?;
+        let mut outcome = Ok(());
+        while outcome.is_ok() && !out.is_done() {
+            let pause = py.detach(|| self.push(socket, &mut out, deadline));
+            outcome = pause.map_or(Ok(()), |pause| self.raise(py, pause));
+        }
+        self.sending.give(turn);
+        if outcome.is_err() && out.has_begun() && !out.is_done() {
+            // What would follow could not be told from the rest of this message.
+            self.close();
+        }
+        outcome
+    }
+
+    fn push(
+        &self,
+        socket: BorrowedFd<'_>,
+        out: &mut Outgoing<'_>,
+        deadline: Deadline,
+    ) -> Option<Pause> {
+        while !out.is_done() {
+            match socket::send(socket, &out.slices(MAX_SLICES)) {
+                Ok(sent) => out.advance(sent),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if let Err(pause) = self.wait(socket, Event::Writable, deadline) {
+                        return Some(pause);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Some(Pause::Signal),
+                Err(error) => return Some(Pause::System(error)),
+            }
+        }
+        None
+    }
+
+    /// Waits for a while, without the GIL; false if nothing happened.
+    fn wait(
+        &self,
+        socket: BorrowedFd<'_>,
+        event: Event,
+        deadline: Deadline,
+    ) -> Result<bool, Pause> {
+        if self.state.closed.load(Ordering::Relaxed) {
+            return Err(Pause::Closed);
+        }
+        match socket::wait(socket, event, deadline.stretch()) {
+            Ok(false) if deadline.is_over() => Err(Pause::Timeout),
+            Ok(happened) => Ok(happened),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Err(Pause::Signal),
+            Err(error) => Err(Pause::System(error)),
+        }
+    }
+
+    fn pull(
+        &self,
+        socket: BorrowedFd<'_>,
+        incoming: &mut Incoming,
+        deadline: Deadline,
+    ) -> Result<Received, Pause> {
+        let mut died = false;
+        loop {
+            match socket::receive(socket, incoming.space()) {
+                Ok(0) if incoming.has_begun() => return Err(Pause::Died),
+                Ok(0) => return Err(Pause::End),
+                Ok(count) => {
+                    incoming.advance(count).map_err(Pause::Faulty)?;
+                    if let Some(received) = incoming.take() {
+                        return Ok(received);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if died {
+                        return Err(Pause::Died);
+                    }
+                    if !self.wait(socket, Event::Readable, deadline)? {
+                        // Asked once more after that: its last bytes may have come in between.
+                        died = Stamp::from_word(incoming.sender()).is_some_and(|s| !s.alive());
+                    }
+                }
+                Err(error) => {
+                    return Err(match error.kind() {
+                        ErrorKind::Interrupted => Pause::Signal,
+                        ErrorKind::ConnectionReset if !incoming.has_begun() => Pause::End,
+                        ErrorKind::ConnectionReset
+                        | ErrorKind::TimedOut
+                        | ErrorKind::HostUnreachable
+                        | ErrorKind::NetworkUnreachable => Pause::Died,
+                        _ => Pause::System(error),
+                    });
+                }
+            }
+        }
+    }
+
+    fn receive(&self, py: Python<'_>, open: &Open, deadline: Deadline) -> PyResult<Received> {
+        let mut incoming = self.receiving.take(py, deadline)?;
+        let outcome = loop {
+            let got = py.detach(|| self.pull(open.socket.as_fd(), &mut incoming, deadline));
+            match got {
+                Ok(received) => break Ok(received),
+                Err(pause) => {
+                    if let (Pause::End | Pause::Died, Some(arena)) = (&pause, &open.arena) {
+                        // Nobody is there to take what was sent.
+                        arena.withdraw_all();
+                    }
+                    if let Err(error) = self.raise(py, pause) {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        self.receiving.give(incoming);
+        outcome
+    }
+}
+
+#[pymethods]
+impl Link {
+    #[new]
+    #[pyo3(signature = (fd, arena = None))]
+    fn new(fd: i32, arena: Option<&Bound<'_, Arena>>) -> PyResult<Link> {
+        if fd < 0 {
+            return Err(PyValueError::new_err("fd must be an open descriptor"));
+        }
+        let arena = arena.map(|arena| arena.get().get()).transpose()?;
+        // SAFETY: the caller gives the descriptor away, and it is not -1.
+        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Link::of(State::new(socket, arena)))
+    }
+
+    /// Both ends of a new socket pair.
+    #[staticmethod]
+    #[pyo3(signature = (arena = None))]
+    fn pair(arena: Option<&Bound<'_, Arena>>) -> PyResult<(Link, Link)> {
+        let arena = arena.map(|arena| arena.get().get()).transpose()?;
+        let (first, second) = std::os::unix::net::UnixStream::pair()?;
+        let (first, second) =
+            (State::new(first.into(), arena.clone()), State::new(second.into(), arena));
+        let _ = first.other.set(Arc::downgrade(&second));
+        let _ = second.other.set(Arc::downgrade(&first));
+        Ok((Link::of(first), Link::of(second)))
+    }
+
+    /// Sends an object.
+    #[pyo3(signature = (obj, timeout = None, policy = None))]
+    fn send(
+        &self,
+        obj: &Bound<'_, PyAny>,
+        timeout: Option<f64>,
+        policy: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = obj.py();
+        let (choices, deadline) =
+            (policy::choose(policy, Choices::default())?, Deadline::of(timeout)?);
+        let open = self.open()?;
+        let (stream, table) = parcel::pack_native(py, obj, choices)?;
+        let bytes = fast::bytes_data(stream.obj());
+        let content = Content::of_stream(bytes, &table)?;
+        if content.is_long()
+            && let Some(arena) = &open.arena
+            && let Some(head) = content.put(py, arena, false)?
+        {
+            let out = Outgoing::whole(&head, open.sender());
+            let sent = self.drive(py, open.socket.as_fd(), out, deadline);
+            if sent.is_err() {
+                message::withdraw(arena, &head);
+            }
+            return sent;
+        }
+        let out = match table.is_empty() {
+            true => Outgoing::whole(bytes, open.sender()),
+            false => Outgoing::parts(content.plan(), content.parts(), open.sender()),
+        };
+        self.drive(py, open.socket.as_fd(), out, deadline)
+    }
+
+    /// Receives an object.
+    #[pyo3(signature = (timeout = None, policy = None, writable = None))]
+    fn recv<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<f64>,
+        policy: Option<&Bound<'py, PyAny>>,
+        writable: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (choices, deadline) =
+            (policy::choose(policy, Choices::default())?, Deadline::of(timeout)?);
+        let open = self.open()?;
+        let received = self.receive(py, &open, deadline)?;
+        let access = Access::of(writable);
+        let object = message::unpack_received(py, received, open.arena.as_ref(), access, choices)?;
+        Ok(to_bound(py, object.obj()))
+    }
+
+    /// Whether something can be received, or the other end is closed.
+    #[pyo3(signature = (timeout = None))]
+    fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let deadline = Deadline::of(timeout)?;
+        let open = self.open()?;
+        loop {
+            match py.detach(|| self.wait(open.socket.as_fd(), Event::Readable, deadline)) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(Pause::Timeout) => return Ok(false),
+                Err(pause) => self.raise(py, pause)?,
+            }
+        }
+    }
+
+    /// The descriptor of the socket.
+    fn fileno(&self) -> PyResult<i32> {
+        Ok(self.open()?.socket.as_raw_fd())
+    }
+
+    /// Whether it was closed on this side.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.state.closed.load(Ordering::Relaxed)
+    }
+
+    /// Closes the socket; calls that wait in other threads end within a moment.
+    fn close(&self) {
+        self.state.close();
+    }
+}
+
+/// What is joined before it is given to a library that encrypts.
+const JOIN_BYTES: usize = 64 << 10;
+
+/// An object as the bytes that a channel sends, in pieces: large buffers as views of
+/// their memory, what is small joined.
+#[pyfunction]
+#[pyo3(signature = (obj, policy = None))]
+pub fn frames<'py>(
+    obj: &Bound<'py, PyAny>,
+    policy: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let py = obj.py();
+    let choices = policy::choose(policy, Choices::default())?;
+    let (stream, table) = parcel::pack_native(py, obj, choices)?;
+    let bytes = fast::bytes_data(stream.obj());
+    let content = Content::of_stream(bytes, &table)?;
+    let out = match table.is_empty() {
+        true => Outgoing::whole(bytes, 0),
+        false => Outgoing::parts(content.plan(), content.parts(), 0),
+    };
+    let mut frames = Vec::new();
+    let mut joined = Vec::new();
+    for slice in out.slices(usize::MAX) {
+        let owner = table.iter().map(|(_, buffer)| buffer).find(|buffer| {
+            slice.len() >= JOIN_BYTES && core::ptr::eq(buffer.as_ptr(), slice.as_ptr())
+        });
+        if let Some(buffer) = owner {
+            frames.push(PyBytes::new(py, &core::mem::take(&mut joined)).into_any());
+            let view = crate::buffers::view_of(buffer.clone(), true);
+            frames.push(to_bound(py, view.map_err(|raised| raised.into_py(py))?.obj()));
+        } else {
+            joined.extend_from_slice(&slice);
+            if joined.len() >= JOIN_BYTES {
+                frames.push(PyBytes::new(py, &core::mem::take(&mut joined)).into_any());
+            }
+        }
+    }
+    frames.push(PyBytes::new(py, &joined).into_any());
+    Ok(frames)
+}
+
+/// Receives what `frames` made, from bytes that somebody else brings.
+#[pyclass(frozen, module = "ferropickle._native", name = "Inbox")]
+pub struct Inbox {
+    state: Mutex<(Incoming, Option<Received>)>,
+}
+
+#[pymethods]
+impl Inbox {
+    #[new]
+    fn new() -> Inbox {
+        Inbox { state: Mutex::new((Incoming::default(), None)) }
+    }
+
+    /// Bytes that are wanted next; 0 when a message is complete.
+    #[getter]
+    fn wanted(&self) -> usize {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.1.is_some() { 0 } else { state.0.space().len() }
+    }
+
+    /// Whether a part of a message is there.
+    #[getter]
+    fn begun(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.1.is_some() || state.0.has_begun()
+    }
+
+    /// Takes bytes that came, not more than are wanted.
+    ///
+    /// Raises UnpicklingError if they are no message of a channel.
+    fn feed(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (incoming, done) = &mut *state;
+        let space = incoming.space();
+        if done.is_some() || data.len() > space.len() {
+            return Err(PyValueError::new_err("data must not be more than is wanted"));
+        }
+        space[..data.len()].copy_from_slice(data);
+        let advanced = incoming.advance(data.len());
+        advanced.map_err(|error| match error {
+            FrameError::OutOfMemory => PyMemoryError::new_err("no memory for the message"),
+            FrameError::Damaged(what) => Raised::unpickling(what).into_py(py),
+        })?;
+        *done = incoming.take();
+        Ok(())
+    }
+
+    /// The object of the message that is complete.
+    #[pyo3(signature = (policy = None, writable = None))]
+    fn load<'py>(
+        &self,
+        py: Python<'py>,
+        policy: Option<&Bound<'py, PyAny>>,
+        writable: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let choices = policy::choose(policy, Choices::default())?;
+        let received = self.state.lock().unwrap_or_else(PoisonError::into_inner).1.take();
+        let received = received.ok_or_else(|| PyTypeError::new_err("no message is complete"))?;
+        let access = Access::of(writable);
+        let object = message::unpack_received(py, received, None, access, choices)?;
+        Ok(to_bound(py, object.obj()))
+    }
+}
