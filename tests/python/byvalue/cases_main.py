@@ -1,10 +1,6 @@
-"""Functions and classes of a `__main__`, pickled: run as a script by test_fresh.py.
+"""Functions and classes of a `__main__`, pickled: run as a script by test_fresh.py."""
 
-Each case is an object and an expression over `x`, what comes back. The expression is evaluated here on the
-object itself and in a fresh interpreter on its copy; both must say the same.
-"""
-
-# ruff: noqa: E501, F821, PIE796
+# ruff: noqa: F821, PIE796
 import abc
 import collections
 import dataclasses
@@ -12,13 +8,12 @@ import enum
 import functools
 import math
 import os.path
-import pickle
 import sys
 import types
 import typing
 import xml.etree.ElementTree
 
-import ferropickle as fp
+from helpers import cases
 
 FACTOR = 10
 SHARED = []
@@ -648,16 +643,4 @@ def pep695[W](w: W) -> W:
     CASES["PEP 695 function"] = (pep695, "(x(1), str(x.__type_params__))")
 
 if __name__ == "__main__":
-    made = {}
-    for protocol in (2, 5):
-        for name, (obj, expression) in CASES.items():
-            try:
-                made[name, protocol] = (
-                    fp.dumps(obj, protocol),
-                    expression,
-                    repr(eval(expression, {"x": obj})),
-                )
-            except Exception as exc:
-                made[name, protocol] = None, expression, f"{type(exc).__name__}: {exc}"
-    with open(sys.argv[1], "wb") as file:
-        pickle.dump(made, file)
+    cases.write(CASES)

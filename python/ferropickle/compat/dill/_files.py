@@ -18,12 +18,12 @@ from __future__ import annotations
 import io
 import os
 import stat
-import sys
 import tempfile
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ferropickle.compat.dill._errors import PicklingError
+from ferropickle.reducers._forms import by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,8 @@ def _reduce(file: Any, fmode: int) -> tuple[Any, ...]:
     except OSError as error:
         raise PicklingError(f"cannot pickle {file!r}: it is no file of the system") from error
     if number in _STANDARD:
-        return _standard, (_STANDARD[number], not isinstance(file, io.TextIOWrapper))
+        layer = "" if isinstance(file, io.TextIOWrapper) else ".buffer"
+        return by_name("sys", _STANDARD[number] + layer)
     if file.writable():
         file.flush()
     path = _path(file)
@@ -87,12 +88,6 @@ def _path(file: Any) -> str | None:
 
 
 # ---- in streams: these names stay -----------------------------------------------------
-
-
-def _standard(name: str, binary: bool) -> Any:
-    """A standard stream of the receiver."""
-    stream = getattr(sys, name)
-    return stream.buffer if binary else stream
 
 
 def _open_closed(name: str, mode: str, options: dict[str, Any]) -> Any:

@@ -17,6 +17,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ferropickle.compat.dill._errors import PicklingWarning, UnpicklingError
+from ferropickle.reducers._forms import by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,13 +41,15 @@ def _refuse_frame(frame: Any) -> NoReturn:
 def _reduce_capsule(capsule: Any) -> tuple[Any, ...]:
     told = re.match(r'<capsule object "(.*)" at ', repr(capsule))
     name = told[1] if told else ""
-    if _named(name) is not capsule:
-        warnings.warn(
-            f"{capsule!r} has no name that leads to it: it can be loaded in this process only",
-            PicklingWarning,
-            stacklevel=2,
-        )
-        _kept[id(capsule)] = capsule
+    if _named(name) is capsule:
+        module_name, _, attribute = name.rpartition(".")
+        return by_name(module_name, attribute)
+    warnings.warn(
+        f"{capsule!r} has no name that leads to it: it can be loaded in this process only",
+        PicklingWarning,
+        stacklevel=2,
+    )
+    _kept[id(capsule)] = capsule
     return _capsule, (name, _process(), id(capsule))
 
 
