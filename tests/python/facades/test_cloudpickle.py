@@ -1,6 +1,7 @@
 """`ferropickle.compat.cloudpickle`: cloudpickle's names over the one engine."""
 
 import copyreg
+import inspect
 import io
 import logging
 import os
@@ -306,3 +307,43 @@ def test_public_names_of_cloudpickle_in_streams():
             raise AssertionError("found")
         """)
     )
+
+
+def test_the_modules_that_names_are_imported_from():
+    """By code written for any release from 1.5 on."""
+    from ferropickle.compat.cloudpickle import CloudPickler, compat
+    from ferropickle.compat.cloudpickle import cloudpickle as inner
+    from ferropickle.compat.cloudpickle import cloudpickle_fast as fast
+
+    assert inner.CloudPickler is fast.CloudPickler is inner.Pickler is CloudPickler
+    assert (inner.dumps, fast.dumps) == (cloudpickle.dumps, cloudpickle.dumps)
+    assert inner.register_pickle_by_value is cloudpickle.register_pickle_by_value
+    assert compat.pickle is pickle
+    cell = types.CellType()
+    inner.cell_set(cell, 5)
+    assert cell.cell_contents == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    {
+        "dump": ["obj", "file", "protocol", "buffer_callback"],
+        "dumps": ["obj", "protocol", "buffer_callback"],
+        "CloudPickler": ["file", "protocol", "buffer_callback"],
+        "register_pickle_by_value": ["module"],
+        "unregister_pickle_by_value": ["module"],
+        "list_registry_pickle_by_value": [],
+        "subimport": ["name"],
+        "dynamic_subimport": ["name", "vars"],
+        "instance": ["cls"],
+        "is_tornado_coroutine": ["func"],
+    }.items(),
+)
+def test_signatures(name, parameters):
+    assert list(inspect.signature(getattr(cloudpickle, name)).parameters) == parameters
+
+
+def test_every_public_name_is_there():
+    for name in cloudpickle.__all__:
+        assert hasattr(cloudpickle, name)
+    assert cloudpickle.cloudpickle.__all__

@@ -93,13 +93,13 @@ class TestDill:
     def test_dumps_and_loads(self):
         from ferropickle.compat.dill import dumps, loads
 
-        squared = lambda x: x**2  # noqa: E731
+        squared = lambda x: x**2
         assert loads(dumps(squared))(3) == 9
 
     def test_options_of_a_call(self, tmp_path):
         from ferropickle.compat import dill
 
-        function = lambda x: x + 1  # noqa: E731
+        function = lambda x: x + 1
         for options in (
             {"protocol": 2},
             {"byref": True},

@@ -242,11 +242,11 @@ def _module_or_face(name: str) -> types.ModuleType:
         return subimport("ferropickle.compat.cloudpickle")
 
 
-def dynamic_subimport(name: str, namespace: dict[str, Any]) -> types.ModuleType:
+def dynamic_subimport(name: str, vars: dict[str, Any]) -> types.ModuleType:
     """A module that is in no file, made of its names."""
     module = types.ModuleType(name)
-    vars(module).update(namespace)
-    vars(module)["__builtins__"] = builtins.__dict__
+    module.__dict__.update(vars)
+    module.__dict__["__builtins__"] = builtins.__dict__
     return module
 
 

@@ -28,6 +28,8 @@ from ferropickle.reducers._forms import by_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ferropickle.reducers._forms import ReduceValue
+
 _HANDLE, _CONTENTS, _FILE = range(3)
 
 _TYPES = (
@@ -51,7 +53,7 @@ def reducers(fmode: int) -> dict[type, Callable[[Any], Any]]:
     return {kind: partial(_reduce, fmode=fmode) for kind in _TYPES}
 
 
-def _reduce(file: Any, fmode: int) -> tuple[Any, ...]:
+def _reduce(file: Any, fmode: int) -> ReduceValue:
     options: dict[str, Any] = {}
     if isinstance(file, io.TextIOWrapper):
         options = {"encoding": file.encoding, "errors": file.errors}

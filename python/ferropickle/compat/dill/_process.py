@@ -22,6 +22,8 @@ from ferropickle.reducers._forms import by_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ferropickle.reducers._forms import ReduceValue
+
 _CAPSULE_TYPE: Any = type(vars(datetime)["datetime_CAPI"])
 
 # What no other process has, not even one that was forked off this one.
@@ -38,7 +40,7 @@ def _refuse_frame(frame: Any) -> NoReturn:
     raise TypeError("cannot pickle 'frame' object")
 
 
-def _reduce_capsule(capsule: Any) -> tuple[Any, ...]:
+def _reduce_capsule(capsule: Any) -> ReduceValue:
     told = re.match(r'<capsule object "(.*)" at ', repr(capsule))
     name = told[1] if told else ""
     if _named(name) is capsule:

@@ -1,12 +1,4 @@
-"""cloudpickle 3's names, by ferropickle's engine.
-
-Same names, same arguments, same rules of what goes by value: what no import
-leads to, what `__main__` defines, and the modules of
-`register_pickle_by_value`. A class that comes again is the one that is there,
-its attributes set anew. Two things differ, both for the better: streams need
-nothing but the standard library to be loaded, and no depth is too deep. `load`
-and `loads` also read what cloudpickle itself has written.
-"""
+"""The functions and the pickler of the face, where cloudpickle has them."""
 
 from __future__ import annotations
 
@@ -32,7 +24,7 @@ __all__ = [
     "DEFAULT_PROTOCOL",
     "CloudPickler",
     "Pickler",
-    "__version__",
+    "cell_set",
     "dump",
     "dumps",
     "dynamic_subimport",
@@ -45,9 +37,6 @@ __all__ = [
     "subimport",
     "unregister_pickle_by_value",
 ]
-
-# The release whose names and rules these are.
-__version__ = "3.1.2"
 
 DEFAULT_PROTOCOL = _stdlib.HIGHEST_PROTOCOL
 
@@ -255,6 +244,11 @@ def loads(
         buffers=buffers,
         policy=_registry.policy,
     )
+
+
+def cell_set(cell: types.CellType, value: Any) -> None:
+    """Put a value into a cell."""
+    cell.cell_contents = value
 
 
 def instance(cls: type[Any]) -> Any:
