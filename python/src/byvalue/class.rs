@@ -62,7 +62,7 @@ impl Walker {
         let attributes = attributes(class)?;
         let stand_in = needs_stand_in(ty);
         self.plan_maker(&mut plan, class)?;
-        plan.save(name_of(class)?.obj(), Label::None);
+        plan.push(Step::Key(name_of(class)?));
         if stand_in {
             plan_bases_with_stand_in(&mut plan, ty, bases.obj());
         } else {
@@ -231,8 +231,16 @@ pub(super) fn plan_attributes(
 fn plan_items(plan: &mut Plan, items: &[(Own, Own)]) {
     for (name, value) in items {
         plan.push(Step::Key(name.clone()));
-        plan.push(Step::Save(value.clone(), Label::Attribute(name.clone())));
+        plan.push(match is_name_of_name(name.obj()) {
+            true => Step::Key(value.clone()),
+            false => Step::Save(value.clone(), Label::Attribute(name.clone())),
+        });
     }
+}
+
+/// Whether the value of the attribute is itself a name.
+fn is_name_of_name(attribute: Obj) -> bool {
+    text_is(attribute, b"__qualname__") || text_is(attribute, b"__module__")
 }
 
 /// Whether BUILD does no more to the class than set attributes: it would call
@@ -256,17 +264,11 @@ pub(super) fn name_of(class: Obj) -> Result<Own, Raised> {
     let ty: TypePtr = class.ptr().cast();
     let found = class.getattr(types::get().name.obj())?;
     if fast::is_str(found.ty()) {
-        return Ok(same_for_equal(found));
+        return Ok(found);
     }
     // SAFETY: a class's name is NUL-terminated.
     let text = unsafe { core::ffi::CStr::from_ptr((*ty).tp_name) };
     fast::new_str(&text.to_string_lossy())
-}
-
-/// A name, by the one object that stands for all that are equal to it: so that
-/// the stream does not depend on which of them happened to be the same object.
-pub(super) fn same_for_equal(name: Own) -> Own {
-    if fast::is_str(name.ty()) { fast::text::interned(name) } else { name }
 }
 
 fn attributes(class: Obj) -> Result<Attributes, Raised> {
@@ -274,7 +276,7 @@ fn attributes(class: Obj) -> Result<Attributes, Raised> {
     let ty: TypePtr = class.ptr().cast();
     let mut found = Attributes::default();
     let qualname = class.getattr(names.qualname.obj())?;
-    found.early.push((names.qualname.clone(), same_for_equal(qualname)));
+    found.early.push((names.qualname.clone(), qualname));
     let generic = inherits_generic(ty);
     let dict = instance::class_dict(ty)?;
     for pair in fast::dict_items(dict.obj()) {
@@ -284,8 +286,7 @@ fn attributes(class: Obj) -> Result<Attributes, Raised> {
         }
         let mut scratch = Vec::new();
         match fast::text::utf8(key, &mut scratch) {
-            b"__module__" => found.early.push((pair.0, same_for_equal(pair.1))),
-            b"__doc__" => found.early.push(pair),
+            b"__module__" | b"__doc__" => found.early.push(pair),
             b"__orig_bases__" if generic => found.early.push(pair),
             b"__slots__" => found.early.push((key.own(), slots(value, dict.obj())?)),
             b"_abc_impl" | b"__annotations_cache__" => {}

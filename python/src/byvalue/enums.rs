@@ -119,10 +119,10 @@ impl Walker {
         if meta_comes_first {
             plan.save(class.ty_obj(), Label::Text(".__class__"));
         }
-        plan.save(name.obj(), Label::None);
+        plan.push(Step::Key(name.clone()));
         plan.save(bases.obj(), Label::Text(".__bases__"));
         plan.call(&ENUM_PREPARE, |plan| {
-            plan.save(name.obj(), Label::None);
+            plan.push(Step::Key(name.clone()));
             plan.save(bases.obj(), Label::None);
         });
         let dict = instance::class_dict(class.ptr().cast())?;
@@ -131,11 +131,14 @@ impl Walker {
             for key in [&names.module, &names.doc] {
                 if let Some(value) = fast::dict_get(dict.obj(), key.obj()) {
                     plan.push(Step::Key(key.clone()));
-                    plan.save(value, Label::None);
+                    plan.push(match key.obj() == names.module.obj() {
+                        true => Step::Key(value.own()),
+                        false => Step::Save(value.own(), Label::None),
+                    });
                 }
             }
             plan.push(Step::Key(names.qualname.clone()));
-            plan.push(Step::Save(qualname, Label::None));
+            plan.push(Step::Key(qualname));
         });
         if making.custom {
             // The data type's own, in the place of the user's.

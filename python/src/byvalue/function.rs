@@ -4,7 +4,6 @@
 //! The stream's own dict of globals stands for the namespace of a module: one
 //! for each module in a dump, filled with what is used, when it is used.
 
-use super::class::same_for_equal;
 use super::code;
 use super::named::{BUILTINS, CELL_TYPE, FUNCTION_TYPE, IMPORT_MODULE, MODULE_TYPE};
 use super::script::{Label, Plan, Step};
@@ -45,7 +44,7 @@ fn head_arguments(fields: &function::Fields, texts: &code::Texts) -> (Option<Own
     let cells = fields.closure.filter(|cells| fast::tuple_len(*cells) > 0);
     let name = match same_text(texts.name, fields.name) {
         true => cells.map(|_| none().own()),
-        false => Some(same_for_equal(fields.name.own())),
+        false => Some(fields.name.own()),
     };
     (name, cells)
 }
@@ -57,7 +56,7 @@ fn plan_head(plan: &mut Plan, obj: Obj, fields: &function::Fields, texts: &code:
     plan.push(Step::Namespace(fields.globals.own()));
     let (name, cells) = head_arguments(fields, texts);
     if let Some(name) = name {
-        plan.push(Step::Save(name, Label::None));
+        plan.push(Step::Key(name));
     }
     if let Some(cells) = cells {
         plan.save(none(), Label::None).op(Op::Mark);
@@ -156,9 +155,10 @@ impl Walker {
         self.save_code(fields.code)?;
         self.save_namespace(fields.globals.own())?;
         let (name, cells) = head_arguments(fields, texts);
-        if let Some(name) = name {
-            let name = self.pin(name);
-            self.save(name)?;
+        match name {
+            Some(name) if name.is_none() => self.enc.none(),
+            Some(name) => self.save_identifier(name)?,
+            None => {}
         }
         if let Some(cells) = cells {
             self.enc.none();
@@ -187,15 +187,13 @@ impl Walker {
         let mut slots: Vec<(&'static str, Own)> = Vec::new();
         let given = if cfg!(Py_3_11) { texts.qualname } else { fields.name };
         if !same_text(given, fields.qualname) {
-            slots.push(("__qualname__", same_for_equal(fields.qualname.own())));
+            slots.push(("__qualname__", fields.qualname.own()));
         }
         let module_name = fast::dict_get(fields.globals, names.name.obj());
         match (fields.module, module_name) {
             (Some(module), Some(name)) if same_text(module, name) => {}
             (None, None) => {}
-            (module, _) => {
-                slots.push(("__module__", same_for_equal(module.unwrap_or(none()).own())))
-            }
+            (module, _) => slots.push(("__module__", module.unwrap_or(none()).own())),
         }
         for (name, value) in [
             ("__defaults__", fields.defaults),
@@ -235,7 +233,10 @@ impl Walker {
             plan.op(Op::EmptyDict).set_items(|plan| {
                 for (name, value) in slots {
                     plan.text(name);
-                    plan.push(Step::Save(value, Label::Text(dotted(name))));
+                    plan.push(match name {
+                        "__qualname__" | "__module__" => Step::Key(value),
+                        _ => Step::Save(value, Label::Text(dotted(name))),
+                    });
                 }
             });
             plan.op(Op::Tuple2);
@@ -312,7 +313,7 @@ impl Walker {
         let index = self.enc.memoize();
         if module.is_none() {
             // C code that imports looks for it in the globals of its caller.
-            self.save_key_str(names.builtins.obj())?;
+            self.save_identifier(names.builtins.clone())?;
             self.save_named(&BUILTINS)?;
             self.enc.op(Op::Setitem);
         }
@@ -320,9 +321,8 @@ impl Walker {
             if let Some(value) = fast::dict_get(globals.obj(), key.obj())
                 && (value.is_none() || fast::is_str(value.ty()))
             {
-                self.save_key_str(key.obj())?;
-                let value = self.pin(same_for_equal(value.own()));
-                self.save_whole(value)?;
+                self.save_identifier((*key).clone())?;
+                self.save_key(value.own())?;
                 self.enc.op(Op::Setitem);
             }
         }
@@ -348,8 +348,7 @@ impl Walker {
             return Ok(());
         }
         let value = self.pin(value.own());
-        self.pin(name.clone());
-        self.save_key_str(name.obj())?;
+        self.save_identifier(name)?;
         self.save_captured(script, value)
     }
 
@@ -506,7 +505,7 @@ impl Walker {
         }
         let names = types::get();
         let mut plan = Plan::default();
-        plan.named(&MODULE_TYPE).save(name, Label::None);
+        plan.named(&MODULE_TYPE).push(Step::Key(name.own()));
         plan.op(Op::Tuple1).op(Op::Reduce).push(Step::Made(module.own()));
         plan.op(Op::EmptyDict).set_items(|plan| {
             let mut position = 0;
@@ -520,7 +519,7 @@ impl Walker {
                 {
                     continue;
                 }
-                plan.save(key, Label::None).save(value, Label::Attribute(key.own()));
+                plan.push(Step::Key(key.own())).save(value, Label::Attribute(key.own()));
             }
         });
         plan.op(Op::Build);

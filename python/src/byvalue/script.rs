@@ -3,7 +3,7 @@
 //! after each object that takes frames of its own.
 
 use super::named::Named;
-use crate::fast::{Obj, Own};
+use crate::fast::{self, Obj, Own};
 use crate::walk::frame::Frame;
 use crate::walk::{Stop, Walker};
 use ferropickle_core::memo::Entry;
@@ -37,7 +37,7 @@ pub enum Step {
     Global { globals: Own, name: Own },
     /// The import of a module, for its effect.
     Import(Own),
-    /// A name that is an attribute's or a dict's key.
+    /// A name: an attribute's, a function's, a module's.
     Key(Own),
     /// The receiver's registry of classes.
     Registry,
@@ -202,10 +202,7 @@ impl Walker {
                 self.save_global_variable(at, globals, name)?;
             }
             Step::Import(name) => self.save_import(name)?,
-            Step::Key(name) => {
-                let held = self.pin(name);
-                self.save_key(held)?;
-            }
+            Step::Key(name) => self.save_key(name)?,
             Step::Registry => self.save_registry()?,
             Step::SameAsMade(place) => {
                 let places = &mut self.by_value.scripts[at].places;
@@ -244,11 +241,13 @@ impl Walker {
         self.by_value.steps[running.next] = Some(step);
     }
 
-    fn save_key(&mut self, key: Obj) -> Result<(), Stop> {
-        if self.hooks.has_persistent_id {
-            return self.save_whole(key);
+    /// A name, or what stands in the place of one.
+    pub(super) fn save_key(&mut self, key: Own) -> Result<(), Stop> {
+        if self.hooks.has_persistent_id || !fast::is_str(key.ty()) {
+            let held = self.pin(key);
+            return self.save_whole(held);
         }
-        self.save_key_str(key)
+        self.save_identifier(key)
     }
 
     /// Gives the object on top its memo entry, in `fast` mode too: functions

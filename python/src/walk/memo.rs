@@ -10,6 +10,10 @@ use ferropickle_core::memo::{Entry, Found, Vacant};
 /// entering them all into the memo.
 const CHEAP_RESTART: usize = 256;
 
+/// Added to the address in the memo key of a str that is written as a name:
+/// see [`Walker::save_identifier`], which keeps the str alive.
+pub const AS_NAME: usize = 1;
+
 /// How a container that is met enters the stream.
 pub enum Enter {
     /// A GET was written.
@@ -177,7 +181,7 @@ impl Walker {
         self.make_inline_dicts()?;
         let mut unpinned = Vec::new();
         unpinned.try_reserve(self.memo.len()).map_err(|_| Error::OutOfMemory)?;
-        for (addr, _) in self.memo.iter() {
+        for (addr, _) in self.memo.iter().filter(|(addr, _)| addr & AS_NAME == 0) {
             // SAFETY: keys are addresses of objects that could not die while
             // the state was pure.
             #[allow(unsafe_code, reason = "memo keys are live objects in the pure state")]

@@ -1,11 +1,12 @@
 //! Strings, bytes and bytearrays.
 
+use super::memo::AS_NAME;
 use super::{Enter, Flow, PUSHED, Stop, WRITTEN, Walker};
-use crate::fast::{self, Obj, text};
+use crate::fast::{self, Obj, Own, text};
 use crate::types;
 use ferropickle_core::Error;
 use ferropickle_core::limits::FRAME_TARGET_BYTES;
-use ferropickle_core::memo::Found;
+use ferropickle_core::memo::{Entry, Found};
 use ferropickle_core::opcode::Op;
 use pyo3::ffi;
 
@@ -52,6 +53,29 @@ impl Walker {
                 let index = self.enc.next_index();
                 self.memoize_at(vacant, key);
                 self.cache_key(key, index);
+            }
+        }
+        Ok(())
+    }
+
+    /// A str that names something: entered apart from strs that are values, and
+    /// by the one object that stands for all that are equal. So the stream does
+    /// not tell which of them happened to be the same object.
+    pub fn save_identifier(&mut self, name: Own) -> Result<(), Stop> {
+        let name = self.pin(text::interned(name));
+        if self.options.fast {
+            return self.write_str(name);
+        }
+        let key = name.addr() | AS_NAME;
+        match self.memo.find(key) {
+            Found::Yes(entry) => {
+                let index = entry.as_index().ok_or(Stop::Restart)?;
+                self.enc.get(index);
+            }
+            Found::No(vacant) => {
+                self.write_str(name)?;
+                let index = self.enc.memoize();
+                self.memo.insert_at(vacant, key, Entry::index(index));
             }
         }
         Ok(())

@@ -164,3 +164,36 @@ def test_a_class_without_a_hash_goes_without_an_id():
     back = pickle.loads(fp.dumps([cls]))[0]
     assert back is not cls
     assert back.attribute == 5
+
+
+NAMES_AND_VALUES = """
+def make():
+    class A:
+        \"\"\"With values that are equal to names.\"\"\"
+        first = "join"
+        def join(self, first):
+            return first
+    A.join.first = "join"
+    return A
+"""
+
+
+def test_names_and_values_that_are_equal_do_not_change_the_stream(tmp_path):
+    """However the receiver shares strs among them."""
+    send = """
+import sys
+import ferropickle as fp
+with open(sys.argv[1], "wb") as file:
+    file.write(fp.dumps(make()))
+"""
+    again = """
+import pickle, sys
+with open(sys.argv[1], "rb") as file:
+    data = file.read()
+made = pickle.loads(data)
+import ferropickle as fp
+assert fp.dumps(made) == data
+assert fp.dumps(pickle.loads(fp.dumps(made))) == data
+"""
+    run_python(NAMES_AND_VALUES + send, tmp_path / "stream")
+    run_python(again, tmp_path / "stream")
