@@ -71,7 +71,7 @@ class AuthenticationError(ConnectionError):
 
 
 class Channel:
-    """One end of a channel. Several threads may use it; processes that share an end must not at once.
+    """One end of a channel. Threads may share it; processes that share it must take turns.
 
     Made by `Channel.pair`, `Channel.connect` and `Listener.accept`. Passed to a process of
     `multiprocessing` as an argument, it is that process's as well: close the copy that is not used,

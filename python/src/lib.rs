@@ -57,13 +57,13 @@ mod _native {
     use super::arena::Arena;
     #[pymodule_export]
     use super::buffers::PyBuffer;
-    #[cfg(unix)]
-    #[pymodule_export]
-    use super::link::{Inbox, Link, frames};
     #[pymodule_export]
     use super::files::archive::{Archive, read_file};
     #[pymodule_export]
     use super::files::save::save_file;
+    #[cfg(unix)]
+    #[pymodule_export]
+    use super::link::{Inbox, Link, frames};
     #[pymodule_export]
     use super::parcel::unpack::unpack;
     #[pymodule_export]
