@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import channels
 import processes
 import report
 from contenders import BASE, CONTENDERS, OURS
@@ -21,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 GROWING = ("records", "instances", "dataclasses", "str_ascii_unique", "graph_cycles", "floats")
 RECORDS = HERE.parent / "record"
 TIMEOUT_S = 600  # for one workload
+TOGETHER = {"processes": processes, "channel": channels}  # groups with a method of their own
 LEGEND = {
     False: "Ratio: time over the first column's, same round; under 1 is faster. "
     "(x) the copy differs, (i) shared identity is lost, - cannot.",
@@ -31,8 +33,8 @@ LEGEND = {
 def main(argv: list[str] | None = None) -> int:
     """Run what the command line asks for; returns the exit status."""
     args = parse(argv)
-    if args.group == "processes":
-        return run_processes(args)
+    if args.group in TOGETHER:
+        return run_together(args)
     names = choose_contenders(args.contenders)
     if args.growth:
         sizes = [10**k for k in range(2, 7 if args.full else 6)]
@@ -79,11 +81,11 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if ours_failed else 0
 
 
-def run_processes(args: argparse.Namespace) -> int:
-    """The pools; they have no `dumps` and `loads` to be told apart."""
+def run_together(args: argparse.Namespace) -> int:
+    """Pools, channels: there is no `dumps` and `loads` to be told apart."""
     env = report.environment()
     print(report.describe(env) + "\n", flush=True)
-    results = processes.main(args.rounds, args.markdown)
+    results = TOGETHER[args.group].main(args.rounds, args.markdown)
     if args.json:
         write_json(Path(args.json), {"environment": env, "how": vars(args), "results": results})
     return 0 if results else 1
@@ -126,8 +128,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="the workloads with a target, 5 rounds, 3 ms samples")
     add("--only", action="append", metavar="PATTERN", help="workloads to run (repeat; glob)")
-    groups = sorted({"processes", *(p.group for p in PAYLOADS.values())})
-    add("--group", choices=groups, help="those of one file; processes: pools")
+    groups = sorted({*TOGETHER, *(p.group for p in PAYLOADS.values())})
+    add("--group", choices=groups, help="those of one file; processes: pools; channel: channels")
     add("--contenders", metavar="A,B", help="besides pickle; default: all that are installed")
     add("--rounds", type=int, metavar="N", help="rounds a workload (15)")
     add("--sample-ms", type=float, metavar="MS", help="least time of one sample (5)")
