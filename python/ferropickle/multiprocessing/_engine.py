@@ -68,7 +68,8 @@ class Engine:
         self._on_lost = on_lost
         self._lane = new_lane()
         self._packer = Packer(_names(context.get_start_method()), self._lane)
-        self._lock = threading.Condition()
+        self._lock = threading.RLock()
+        self._room = threading.Condition(self._lock)
         self._jobs: dict[int, Job] = {}
         self._ready: deque[Task] = deque()
         self._ready_bytes = 0
@@ -165,12 +166,21 @@ class Engine:
         with self._lock:
             self._closing = self._stopping = True
             members = list(self.members)
-            self._lock.notify_all()
+            self._room.notify_all()
         self._requests.put(None)
         for member in members:
             member.process.terminate()
         self._wake()
         self.join()
+
+    def abort(self, how: str, error: BaseException) -> None:
+        """As `terminate`, by a method of processes, with this error, and without waiting."""
+        with self._lock:
+            members = list(self.members)
+        self._fail(error)
+        for member in members:
+            getattr(member.process, how)()
+        self._wake()
 
     def join(self) -> None:
         """Wait until the workers have ended."""
@@ -224,7 +234,8 @@ class Engine:
     def _wait_for_room(self) -> bool:
         """Wait until another task may be pickled ahead; False if none will be."""
         with self._lock:
-            self._lock.wait_for(lambda: self._stopping or self._has_room())
+            if not self._has_room():
+                self._room.wait_for(lambda: self._stopping or self._has_room())
             return not self._stopping
 
     def _has_room(self) -> bool:
@@ -253,7 +264,7 @@ class Engine:
                 self._ready.popleft()
                 self._ready_bytes -= len(task.message)
                 if len(self._ready) <= self._processes:
-                    self._lock.notify_all()  # the feeder fills it up again
+                    self._room.notify_all()  # the feeder fills it up again
                 if member is not None and task.job.begins(task.index):
                     member.task = task
                     return member, task, member.frame(task)
@@ -358,7 +369,8 @@ class Engine:
         with self._lock:
             self.members.remove(member)
             task, member.task = member.task, None
-            if task is not None and unread and task.deaths < MOST_DEATHS:
+            again = unread and self._on_lost is None
+            if task is not None and again and task.deaths < MOST_DEATHS:
                 task.deaths += 1
                 self._push(task, first=True)
                 task = None
@@ -418,7 +430,7 @@ class Engine:
             self._broken = error
             self._stopping = self._closing = True
             jobs = list(self._jobs.values())
-            self._lock.notify_all()
+            self._room.notify_all()
         self._requests.put(None)
         for job in jobs:
             job.fail(error)

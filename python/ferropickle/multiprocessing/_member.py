@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ferropickle.multiprocessing import _worker
-from ferropickle.multiprocessing._wire import TASK, Channel, Frame
+from ferropickle.multiprocessing._wire import FORGET, TASK, Channel, Frame
 
 if TYPE_CHECKING:
     from ferropickle.multiprocessing._lane import Lane
@@ -114,10 +115,15 @@ class Member:
         return frame
 
     def forget(self, function: Function) -> None:
-        """The function is no longer needed."""
-        if function.number in self._known:
-            self._known.discard(function.number)
-            self._forget.append(function.number)
+        """The function is no longer needed; a worker that is busy hears so with its next task."""
+        if function.number not in self._known:
+            return
+        self._known.discard(function.number)
+        self._forget.append(function.number)
+        if self.is_free():
+            with contextlib.suppress(OSError):  # it has gone
+                self.channel.send(Frame(FORGET, forget=self._forget))
+            self._forget = []
 
     def end(self, patience: float) -> int | None:
         """Wait for the process to end, or make it: its exit status."""

@@ -98,8 +98,9 @@ class AsyncResult(Job, Generic[T]):
         raise self._value
 
     def set(self, index: int, success: bool, value: Any) -> None:
-        self._success, self._value = success, value
-        self._end()
+        if not self.ready():
+            self._success, self._value = success, value
+            self._end()
 
     def fail(self, error: BaseException) -> None:
         if not self.ready():

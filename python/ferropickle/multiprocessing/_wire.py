@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # What a frame is, to the worker ...
-TASK = 1
+TASK, FORGET = 1, 2
 # ... and from it.
-READY, FAILED, DONE, RAISED = 2, 3, 4, 5
+READY, FAILED, DONE, RAISED = 3, 4, 5, 6
 
 # kind, mode, how many functions to forget; job, index, function; lengths of its message and of
 # the other one

@@ -11,7 +11,7 @@ from ferropickle.multiprocessing import _main
 from ferropickle.multiprocessing._errors import rebuild_with_traceback, text_of
 from ferropickle.multiprocessing._lane import Lane
 from ferropickle.multiprocessing._transport import Packer
-from ferropickle.multiprocessing._wire import DONE, FAILED, RAISED, READY, Channel, Frame
+from ferropickle.multiprocessing._wire import DONE, FAILED, FORGET, RAISED, READY, Channel, Frame
 
 # How a task is to be called.
 APPLY, ONE, MAP, STARMAP = 0, 1, 2, 3
@@ -55,6 +55,8 @@ def work(
             frame = channel.recv()
             for number in frame.forget:
                 functions.pop(number, None)
+            if frame.kind == FORGET:
+                continue
             answer = run(frame, functions, packer)
             # Nothing of the task is kept while waiting for the next one.
             del frame

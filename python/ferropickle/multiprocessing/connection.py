@@ -11,7 +11,14 @@ import io
 import os
 from multiprocessing import connection as _stock
 from multiprocessing import reduction
-from multiprocessing.connection import answer_challenge, deliver_challenge, wait
+from multiprocessing.connection import (  # type: ignore[attr-defined]
+    address_type,
+    answer_challenge,
+    arbitrary_address,
+    deliver_challenge,
+    families,
+    wait,
+)
 from typing import TYPE_CHECKING, Any
 
 from ferropickle.multiprocessing import _main
@@ -28,8 +35,11 @@ __all__ = [
     "Connection",
     "Listener",
     "Pipe",
+    "address_type",
     "answer_challenge",
+    "arbitrary_address",
     "deliver_challenge",
+    "families",
     "wait",
 ]
 

@@ -28,7 +28,7 @@ class _Call(Job):
     def __init__(self, engine: Engine, owner: object, futures: list[Future[Any]]) -> None:
         self._futures = futures
         self._left = len(futures)
-        self._counting = threading.Lock()
+        self._settling = threading.RLock()
         super().__init__(engine, owner)
 
     def begins(self, index: int) -> bool:
@@ -44,22 +44,26 @@ class _Call(Job):
 
     def set(self, index: int, success: bool, value: Any) -> None:
         future = self._futures[index]
-        if not future.running() and not future.set_running_or_notify_cancel():
-            pass  # cancelled before it could be pickled
-        elif success:
-            future.set_result(value)
-        else:
-            future.set_exception(value)
+        with self._settling:
+            if future.done() and not future.cancelled():
+                return  # it has failed with all others
+            if not future.running() and not future.set_running_or_notify_cancel():
+                pass  # cancelled before it could be pickled
+            elif success:
+                future.set_result(value)
+            else:
+                future.set_exception(value)
         self._count()
 
     def fail(self, error: BaseException) -> None:
-        for future in self._futures:
-            if future.running() or not future.done() and future.set_running_or_notify_cancel():
-                future.set_exception(error)
+        with self._settling:
+            for future in self._futures:
+                if future.running() or not future.done() and future.set_running_or_notify_cancel():
+                    future.set_exception(error)
         self._leave()
 
     def _count(self) -> None:
-        with self._counting:
+        with self._settling:
             self._left -= 1
             done = self._left == 0
         if done:
@@ -205,10 +209,10 @@ class ProcessPoolExecutor(Executor):
         self._end_by("kill")
 
     def _end_by(self, how: str) -> None:
-        processes = list(self._processes.values())
         self.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            getattr(process, how)()
+        if self._engine is not None:
+            text = "A process in the process pool was terminated by the executor"
+            self._engine.abort(how, BrokenProcessPool(text))
 
     def _running(self) -> Engine:
         with self._lock:

@@ -105,8 +105,7 @@ if __name__ == "__main__":
         for row, (value, _, pid) in zip(list(range(10)) * 2, found):
             assert value == (-1 if row in seen.setdefault(pid, set()) else row)
             seen[pid].add(row)
-        pool.map(abs, range(4), chunksize=1)  # with it they learn that the function is done with
-        wait_until_free(lane)
+        wait_until_free(lane)  # when the map has ended workers drop its function
     print("one")
 """,
         method,

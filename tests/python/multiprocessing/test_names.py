@@ -29,16 +29,19 @@ def test_all_the_names_of_the_standard_library():
         "pool",
         "process",
         "queues",
+        "reduction",
         "shared_memory",
         "sharedctypes",
         "synchronize",
+        "util",
     ],
 )
 def test_the_public_names_of_submodules(name):
     ours = importlib.import_module(f"ferropickle.multiprocessing.{name}")
     theirs = importlib.import_module(f"multiprocessing.{name}")
     for public in getattr(theirs, "__all__", ()):
-        if hasattr(theirs, public):  # some lists are longer than what is there
+        # Some lists are longer than what is there, and some name what passes descriptors about.
+        if hasattr(theirs, public) and public not in {"DupFd", "recvfds", "sendfds"}:
             assert hasattr(ours, public), public
 
 

@@ -286,6 +286,36 @@ def test_sockets(method, tmp_path):
     assert out == "b'hello'\n"
 
 
+def test_registered_reducers_go_first(method, tmp_path):
+    out = run_program(
+        tmp_path,
+        """
+        from ferropickle.multiprocessing import reduction
+
+        class Handle:
+            def __reduce__(self):
+                raise TypeError("only as registered")
+
+        class Other(Handle):
+            pass
+
+        def rebuild(text):
+            return text
+
+        if __name__ == "__main__":
+            reduction.register(Handle, lambda handle: (rebuild, ("the handle",)))
+            here, there = mp.Pipe()
+            here.send([Handle()])
+            print(there.recv())
+            reduction.register(Other, lambda other: (rebuild, ("the other",)))
+            with mp.Pool(1) as pool:
+                print(pool.apply(lambda *given: given, [Handle(), Other()]))
+        """,
+        method,
+    )
+    assert out == "['the handle']\n('the handle', 'the other')\n"
+
+
 def test_a_target_that_raises(method, tmp_path):
     out = run_program(
         tmp_path,
