@@ -99,6 +99,8 @@ pub enum Frame {
         obj: Obj,
         attributes: Inline,
         next: isize,
+        /// The value before `next` is due: its key is written.
+        due: bool,
         build: bool,
     },
     /// The slots of an instance, after its `__dict__` or None.

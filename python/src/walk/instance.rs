@@ -185,18 +185,17 @@ impl Walker {
             match self.leaf_entry(key, value, build) {
                 Ok(true) => {}
                 Ok(false) => {
-                    self.push(Frame::Inline { obj, attributes, next, build })?;
-                    self.save(value)?;
+                    self.push(Frame::Inline { obj, attributes, next, due: true, build })?;
                     return PUSHED;
                 }
                 Err(stop) => {
-                    self.push(Frame::Inline { obj, attributes, next, build })?;
+                    self.push(Frame::Inline { obj, attributes, next, due: false, build })?;
                     return Err(stop);
                 }
             }
         }
         if next < attributes.len() {
-            self.push(Frame::Inline { obj, attributes, next, build })?;
+            self.push(Frame::Inline { obj, attributes, next, due: false, build })?;
             return PUSHED;
         }
         self.end_inline(attributes, build);
@@ -213,9 +212,17 @@ impl Walker {
 
     pub(super) fn step_inline(&mut self) -> Result<(), Stop> {
         let depth = self.frames.len() - 1;
-        let Frame::Inline { attributes, mut next, build, .. } = self.frames[depth] else {
+        let Frame::Inline { attributes, mut next, due, build, .. } = self.frames[depth] else {
             unreachable!("the caller looked at the frame")
         };
+        if due {
+            if let Frame::Inline { due, .. } = &mut self.frames[depth] {
+                *due = false;
+            }
+            if self.save(attributes.get(next - 1).1)? {
+                return Ok(());
+            }
+        }
         while next < attributes.len() {
             self.boundary()?;
             if !self.pure {
@@ -244,7 +251,7 @@ impl Walker {
     /// written get their dicts, as if they had had them from the start.
     pub(super) fn make_inline_dicts(&mut self) -> Result<(), Stop> {
         for depth in 0..self.frames.len() {
-            let Frame::Inline { obj, attributes, next, build } = self.frames[depth] else {
+            let Frame::Inline { obj, attributes, next, due, build } = self.frames[depth] else {
                 continue;
             };
             // Held by the instance, as nothing runs before the frame holds it too.
@@ -257,7 +264,7 @@ impl Walker {
                 size: attributes.len(),
                 in_batch: next as u32,
                 batch: self.batch(attributes.len()),
-                value: None,
+                value: due.then(|| attributes.get(next - 1).1),
                 build,
             };
         }

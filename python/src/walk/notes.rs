@@ -59,7 +59,7 @@ fn note(walker: &Walker, depth: usize, notes: &mut Vec<Note>) {
                 notes.extend(["state", "object"].map(|part| of_type(owner, part)));
             }
         }
-        Frame::Inline { obj, attributes, next, build } => {
+        Frame::Inline { obj, attributes, next, build, .. } => {
             if *next > 0 {
                 notes.push(Note::Key("dict".to_owned(), attributes.get(next - 1).0.own()));
             }
