@@ -121,6 +121,59 @@ impl Placement {
     }
 }
 
+/// What the memory behind an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Memory {
+    /// Memory of the host's that the driver does not know.
+    Pageable,
+    /// Host memory that is locked in place.
+    Pinned,
+    /// Memory that moves between host and device by itself.
+    Managed,
+    /// Memory of a device.
+    Device,
+}
+
+/// How memory could be given to another process as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Export {
+    /// Not at all: it is copied into memory that can be.
+    None,
+    /// By a handle of the whole allocation.
+    Legacy,
+    /// By a descriptor of the memory.
+    Descriptor,
+    /// By a descriptor of its pool.
+    Pool,
+}
+
+/// What the driver knows about an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PointerInfo {
+    /// What it is the address of.
+    pub memory: Memory,
+    /// The device that the memory is on, or was locked for.
+    pub device: Option<DeviceId>,
+    /// Where the allocation starts.
+    pub base: u64,
+    /// How long it is, in bytes.
+    pub size: u64,
+    /// A number that no other allocation of this process has or will have: an address is used again, this is not.
+    pub buffer: u64,
+    /// How it could be given to another process.
+    pub export: Export,
+}
+
+impl PointerInfo {
+    /// What is said of an address that the driver does not know.
+    pub const fn unknown() -> Self {
+        let (memory, export) = (Memory::Pageable, Export::None);
+        Self { memory, device: None, base: 0, size: 0, buffer: 0, export }
+    }
+}
+
 /// What a load does with a device buffer when the device that it came from is not here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum OnMissing {
@@ -174,6 +227,19 @@ pub enum GpuError {
     },
     /// The driver works and has no device for this process.
     NoDevice,
+    /// This process does not see the device.
+    NotVisible(DeviceId),
+    /// A call failed, of a driver that works.
+    Failed {
+        /// The function that failed.
+        call: &'static str,
+        /// Its status.
+        code: i32,
+    },
+    /// The stream is being captured into a graph: copies for a message have no place there.
+    Capturing,
+    /// A buffer has fewer bytes than a copy of it.
+    TooSmall,
     /// The driver was started in the parent, and this process was forked from it: no driver survives that.
     Forked {
         /// The process that started the driver.
@@ -193,11 +259,17 @@ impl fmt::Display for GpuError {
             }
             Self::Refused { call, code } => {
                 write!(f, "the GPU driver is unusable: {call} failed with status {code}")?;
-                match meaning(*code) {
-                    Some(text) => write!(f, " ({text})"),
-                    None => Ok(()),
-                }
+                explain(f, *code)
             }
+            Self::Failed { call, code } => {
+                write!(f, "the GPU driver's {call} failed with status {code}")?;
+                explain(f, *code)
+            }
+            Self::NotVisible(id) => write!(f, "this process does not see the device {id}"),
+            Self::Capturing => f.write_str(
+                "the stream is being captured into a graph; pickle before the capture begins or after it has ended",
+            ),
+            Self::TooSmall => f.write_str("the buffer is smaller than the copy"),
             Self::NoDevice => f.write_str("the GPU driver has no device for this process"),
             Self::Forked { started_by } => write!(
                 f,
@@ -210,7 +282,14 @@ impl fmt::Display for GpuError {
 
 impl std::error::Error for GpuError {}
 
-/// What a status that a person can mend means. Others stay numbers.
+fn explain(f: &mut fmt::Formatter<'_>, code: i32) -> fmt::Result {
+    match meaning(code) {
+        Some(text) => write!(f, " ({text})"),
+        None => Ok(()),
+    }
+}
+
+/// What a status that a person can mend, or has caused, means. Others stay numbers.
 fn meaning(code: i32) -> Option<&'static str> {
     Some(match code {
         2 => "out of memory",
@@ -218,6 +297,9 @@ fn meaning(code: i32) -> Option<&'static str> {
         34 => "this is the toolkit's stub library: take its folder off the library path",
         100 => "no device",
         101 => "no such device",
+        700 => "a kernel has used an address that is not its own; the device's context is lost",
+        709 => "the device was reset",
+        719 => "a kernel failed; the device's context is lost",
         803 => {
             "the driver's library and its kernel module are of different versions: reboot after an update"
         }

@@ -6,6 +6,9 @@
 //! | `enabled` | the CUDA driver, loaded at run time (feature `cuda`) |
 //! | `disabled` | the same functions where the feature is off: each answers [`GpuError::NotBuilt`] |
 //!
+//! A [`Device`] comes from [`open_device`]. What it can do exists where the feature is on: streams, locked memory, copies,
+//! questions about addresses; without the feature there is no device to ask.
+//!
 //! Loading this crate touches no driver. [`driver_present`] looks for one without starting it; [`probe`] starts it, once
 //! in a process. Neither panics, whatever the machine has or lacks. The rules on streams, lifetimes, locks and
 //! processes that every later room keeps are in `DESIGN.md` beside this crate's manifest.
@@ -18,11 +21,13 @@ mod disabled;
 mod enabled;
 
 pub use api::{
-    DeviceId, DriverInfo, DriverVersion, GpuError, OnMissing, ParseDeviceIdError, Placement,
-    StreamRef,
+    DeviceId, DriverInfo, DriverVersion, Export, GpuError, Memory, OnMissing, ParseDeviceIdError,
+    Placement, PointerInfo, StreamRef,
 };
 
 #[cfg(not(feature = "cuda"))]
-pub use disabled::{driver_present, probe};
+pub use disabled::{Device, devices, driver_present, open_device, probe};
 #[cfg(feature = "cuda")]
-pub use enabled::{driver_present, probe};
+pub use enabled::{
+    Current, Device, Pinned, PinnedPool, Stream, Turn, devices, driver_present, open_device, probe,
+};

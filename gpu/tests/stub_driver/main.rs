@@ -69,18 +69,18 @@ fn a_driver_that_works_is_found() {
 #[test]
 fn a_driver_that_refuses_is_an_error_whatever_its_status() {
     let folder = stub("refuses", &[]);
-    // 919 is a status that the bindings do not know.
-    for code in ["34", "803", "919", "-1"] {
+    // 4242 is a status that the bindings do not know.
+    for code in ["34", "803", "4242", "-1"] {
         let text = ask(&folder, &[("STUB_INIT", code)]);
         assert_eq!(
             text,
             format!("present: 13.2; probe: Err(Refused {{ call: \"cuInit\", code: {code} }})")
         );
     }
-    let text = ask(&folder, &[("STUB_COUNT", "919")]);
+    let text = ask(&folder, &[("STUB_COUNT", "4242")]);
     assert_eq!(
         text,
-        "present: 13.2; probe: Err(Refused { call: \"cuDeviceGetCount\", code: 919 })"
+        "present: 13.2; probe: Err(Refused { call: \"cuDeviceGetCount\", code: 4242 })"
     );
 }
 

@@ -29,6 +29,11 @@ impl<T: Copy> Out<T> {
         }
     }
 
+    /// Reads what the caller has put there.
+    pub fn get(self) -> Outcome<T> {
+        In(self.0.cast_const()).get()
+    }
+
     /// Whether the caller wants no result.
     pub fn is_null(self) -> bool {
         self.0.is_null()

@@ -1,5 +1,6 @@
 //! Streams, and the capture of their work. CUDA Driver API, "Stream Management".
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_uint};
 
 use crate::context::current;
@@ -14,6 +15,16 @@ const LEGACY: u64 = 1;
 const PER_THREAD: u64 = 2;
 
 const NON_BLOCKING: c_uint = 1;
+
+/// Capture modes: whose potentially unsafe calls spoil a capture. CUDA Driver API,
+/// `cuThreadExchangeStreamCaptureMode`.
+const GLOBAL: c_uint = 0;
+const RELAXED: c_uint = 2;
+
+thread_local! {
+    /// The mode of this thread's calls.
+    static MODE: Cell<c_uint> = const { Cell::new(GLOBAL) };
+}
 
 pub struct Stream {
     pub context: u64,
@@ -84,10 +95,12 @@ impl State {
     /// Refuses a call that may be unsafe while this thread, or in global mode any thread, captures, and spoils the
     /// capture. CUDA Driver API, `cuThreadExchangeStreamCaptureMode`: "potentially unsafe API calls".
     pub fn refuse_unsafe(&mut self) -> Outcome {
-        let thread = sys::thread_id();
+        let (thread, mode) = (sys::thread_id(), MODE.get());
         let mut refused = false;
         for capture in self.streams.values_mut().filter_map(|s| s.capture.as_mut()) {
-            if capture.mode == 0 || (capture.mode == 1 && capture.thread == thread) {
+            let own = capture.thread == thread && capture.mode != RELAXED;
+            let any = mode == GLOBAL && capture.mode == GLOBAL;
+            if mode != RELAXED && (own || any) {
                 capture.invalidated = true;
                 refused = true;
             }
@@ -274,7 +287,7 @@ crate::api::functions! {
         let id = state.handle(Tag::Graph);
         let own = state.streams.get_mut(&stream).ok_or(Status::INVALID_HANDLE)?;
         if own.legacy { return Err(Status::CAPTURE_UNSUPPORTED) }
-        if own.capture.is_some() || mode > 2 { return Err(Status::ILLEGAL_STATE) }
+        if own.capture.is_some() || mode > RELAXED { return Err(Status::ILLEGAL_STATE) }
         own.capture = Some(Capture { id, mode, thread: sys::thread_id(), invalidated: false });
         Ok(())
     }
@@ -300,6 +313,12 @@ crate::api::functions! {
             return status.set(0);
         }
         status.set(own.capture.as_ref().map_or(0, |c| 1 + c_uint::from(c.invalidated)))
+    }
+
+    0 fn cuThreadExchangeStreamCaptureMode(_d, mode: Out<c_uint>) {
+        let wanted = mode.get()?;
+        if wanted > RELAXED { return Err(Status::INVALID_VALUE) }
+        mode.set(MODE.replace(wanted))
     }
 
     0 fn cuGraphDestroy(d, _graph: u64) {

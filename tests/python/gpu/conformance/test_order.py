@@ -243,6 +243,20 @@ def test_allocation_during_a_strict_capture_is_refused(d):
 
 
 @on_driver()
+def test_a_relaxed_thread_may_allocate_during_a_capture(d):
+    d.context()
+    stream, graph = d.stream(NON_BLOCKING), ctypes.c_uint64()
+    d.cuStreamBeginCapture_v2(stream, 0)
+    mode = ctypes.c_uint(2)
+    d.cuThreadExchangeStreamCaptureMode(ctypes.byref(mode))
+    assert mode.value == 0
+    d.alloc(64)
+    d.cuThreadExchangeStreamCaptureMode(ctypes.byref(mode))
+    assert mode.value == 2
+    d.cuStreamEndCapture(stream, ctypes.byref(graph))
+
+
+@on_driver()
 def test_the_legacy_stream_spoils_the_capture_of_a_blocking_one(d):
     address, copy, _ = prepare(d)
     stream = d.stream()

@@ -1,0 +1,120 @@
+//! The driver's functions as this crate calls them: by name, with integer statuses.
+//!
+//! They are looked up once, from the library that cudarc has loaded. A function that some supported driver lacks
+//! is optional.
+
+use std::ffi::{c_int, c_uint, c_ulonglong, c_void};
+use std::sync::OnceLock;
+
+use cudarc::driver::sys;
+
+use super::probe::probe;
+use crate::api::GpuError;
+
+/// A context, a stream, an event: what the driver gives to be given back.
+pub type Handle = usize;
+
+macro_rules! calls {
+    ($($(#[$meta:meta])* $name:ident = $symbol:literal ($($arg:ident: $kind:ty),*);)*) => {
+        /// The functions that every supported driver has.
+        pub struct Calls {
+            $($name: unsafe extern "C" fn($($kind),*) -> c_int,)*
+        }
+
+        impl Calls {
+            fn load() -> Result<Self, GpuError> {
+                // SAFETY: `driver` has probed the library, so `culib` does not panic.
+                let library = unsafe { sys::culib() };
+                Ok(Self {
+                    $($name: {
+                        // SAFETY: the type is that of the function in the driver's header, with the status,
+                        // an enum of C, as the int that it is.
+                        let symbol = unsafe { library.get::<unsafe extern "C" fn($($kind),*) -> c_int>($symbol) };
+                        *symbol.map_err(|_| GpuError::MissingSymbol($symbol))?
+                    },)*
+                })
+            }
+
+            $(
+                $(#[$meta])*
+                ///
+                /// # Safety
+                ///
+                /// Handles are the driver's and alive, pointers are valid for what the driver's reference says.
+                pub unsafe fn $name(&self, $($arg: $kind),*) -> Result<(), GpuError> {
+                    // SAFETY: the caller vouches for the arguments.
+                    match unsafe { (self.$name)($($arg),*) } {
+                        0 => Ok(()),
+                        code => Err(GpuError::Failed { call: $symbol, code }),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+calls! {
+    /// The number of devices that this process sees.
+    device_count = "cuDeviceGetCount" (count: *mut c_int);
+    /// The handle of the device with this ordinal.
+    device_get = "cuDeviceGet" (device: *mut c_int, ordinal: c_int);
+    /// A device's UUID; of a partition its own.
+    device_uuid = "cuDeviceGetUuid_v2" (uuid: *mut [u8; 16], device: c_int);
+    /// A reference to the primary context of a device.
+    primary_retain = "cuDevicePrimaryCtxRetain" (context: *mut Handle, device: c_int);
+    /// Makes a context current, on top of the one that was.
+    context_push = "cuCtxPushCurrent_v2" (context: Handle);
+    /// Takes the current context off.
+    context_pop = "cuCtxPopCurrent_v2" (context: *mut Handle);
+    /// A new stream.
+    stream_create = "cuStreamCreate" (stream: *mut Handle, flags: c_uint);
+    /// Ends a stream once its work is done.
+    stream_destroy = "cuStreamDestroy_v2" (stream: Handle);
+    /// Waits for a stream.
+    stream_synchronize = "cuStreamSynchronize" (stream: Handle);
+    /// Makes later work of a stream wait for an event.
+    stream_wait = "cuStreamWaitEvent" (stream: Handle, event: Handle, flags: c_uint);
+    /// Whether a stream is being captured.
+    stream_capturing = "cuStreamIsCapturing" (stream: Handle, status: *mut c_uint);
+    /// Exchanges what this thread may do while streams are captured.
+    capture_mode = "cuThreadExchangeStreamCaptureMode" (mode: *mut c_uint);
+    /// A new event.
+    event_create = "cuEventCreate" (event: *mut Handle, flags: c_uint);
+    /// Ends an event.
+    event_destroy = "cuEventDestroy_v2" (event: Handle);
+    /// Puts an event into a stream.
+    event_record = "cuEventRecord" (event: Handle, stream: Handle);
+    /// Success once the event has happened, 600 before.
+    event_query = "cuEventQuery" (event: Handle);
+    /// Waits for an event.
+    event_synchronize = "cuEventSynchronize" (event: Handle);
+    /// Host memory that is locked in place.
+    host_alloc = "cuMemHostAlloc" (pointer: *mut *mut c_void, size: usize, flags: c_uint);
+    /// Gives it back.
+    host_free = "cuMemFreeHost" (pointer: *mut c_void);
+    /// Copies to the host, in the order of a stream.
+    copy_to_host = "cuMemcpyDtoHAsync_v2" (to: *mut c_void, from: c_ulonglong, size: usize, stream: Handle);
+    /// Copies to the device, in the order of a stream.
+    copy_to_device = "cuMemcpyHtoDAsync_v2" (to: c_ulonglong, from: *const c_void, size: usize, stream: Handle);
+    /// Several facts about a pointer at once.
+    pointer_attributes = "cuPointerGetAttributes" (count: c_uint, names: *mut c_uint, values: *mut *mut c_void, pointer: c_ulonglong);
+}
+
+static CALLS: OnceLock<Result<Calls, GpuError>> = OnceLock::new();
+
+/// The functions of a driver that works. Starts it if it has not been started.
+///
+/// # Errors
+///
+/// What [`probe`] says, [`GpuError::Forked`] among it, or the function that the driver lacks.
+pub fn driver() -> Result<&'static Calls, GpuError> {
+    probe()?;
+    CALLS.get_or_init(Calls::load).as_ref().map_err(Clone::clone)
+}
+
+/// The functions for what ends an object: nothing where no driver was started, and in a forked child, where the objects
+/// are not this process's to end.
+pub fn started() -> Option<&'static Calls> {
+    CALLS.get()?;
+    driver().ok()
+}

@@ -1,0 +1,76 @@
+//! The crate on the simulated driver, which is built first (`tests/cudasim`). A driver is one for a process, so
+//! each test runs in a process of its own: this test binary again, for that one test, with the driver's folder first on the
+//! library path.
+#![cfg(target_os = "linux")]
+
+mod contexts;
+mod order;
+mod pinned;
+mod pointers;
+#[allow(unsafe_code, reason = "driver calls as a user's library makes them; a fork")]
+mod user;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Work that nobody waits for is held so long, in microseconds: a missing wait fails each time.
+pub const HELD: (&str, &str) = ("CUDASIM_HOLD_US", "3000000");
+
+/// The newest of the simulated drivers.
+pub const NEWEST: &str = "13.2";
+
+const CHILD: &str = "SIMULATED_CHILD";
+
+/// Builds the simulated drivers, and gives the folder with one folder for each version.
+fn drivers() -> &'static PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cudasim");
+        let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+            .args(["run", "--quiet", "--locked", "-p", "ferropickle-cudasim", "--"])
+            .arg(&folder)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(status.success(), "the simulated driver was not built");
+        folder
+    })
+}
+
+/// Whether this process is the one that is to run the test `name`. If not, runs it in a new process on a driver
+/// of this version and with this environment, and fails if that fails.
+pub fn is_child(name: &str, version: &str, environment: &[(&str, &str)]) -> bool {
+    // The path of a test has no crate in it.
+    let name = name.split_once("::").map_or(name, |(_, path)| path);
+    if std::env::var(CHILD).is_ok_and(|child| child == name) {
+        return true;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(CHILD, name)
+        .env("LD_LIBRARY_PATH", drivers().join(version))
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{:?}\n{text}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}
+
+/// Tests, each with the environment of its process.
+macro_rules! tests {
+    ($($environment:expr => fn $name:ident() $body:block)*) => {$(
+        #[test]
+        fn $name() {
+            let name = concat!(module_path!(), "::", stringify!($name));
+            if crate::is_child(name, crate::NEWEST, &$environment) $body
+        }
+    )*};
+}
+pub(crate) use tests;

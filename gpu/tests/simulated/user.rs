@@ -1,0 +1,146 @@
+//! What a user's own library does with the driver: calls by name, with statuses; and what tests ask of the simulator.
+
+use std::ffi::{CString, c_char, c_int};
+
+use cudarc::driver::sys;
+use ferropickle_gpu::{GpuError, Pinned, Stream};
+
+/// Calls a driver function with up to six arguments; the status.
+pub fn call(name: &str, arguments: &[u64]) -> c_int {
+    let mut all = [0; 6];
+    all[..arguments.len()].copy_from_slice(arguments);
+    let [a, b, c, d, e, f] = all;
+    type Function = unsafe extern "C" fn(u64, u64, u64, u64, u64, u64) -> c_int;
+    // SAFETY: tests run with a driver on the library path.
+    let library = unsafe { sys::culib() };
+    // SAFETY: arguments of the driver's functions are integers and pointers, which go in registers of 64 bits here;
+    // those that a function does not have are not looked at.
+    let function = unsafe { library.get::<Function>(name) }.unwrap();
+    // SAFETY: the tests pass what the driver's reference asks for.
+    unsafe { function(a, b, c, d, e, f) }
+}
+
+/// Calls a function that has to succeed.
+pub fn ok(name: &str, arguments: &[u64]) {
+    assert_eq!(call(name, arguments), 0, "{name}");
+}
+
+/// Calls a function whose first parameter is where a handle or an address goes.
+pub fn get(name: &str, arguments: &[u64]) -> u64 {
+    let mut value = 0u64;
+    let mut all = vec![&raw mut value as u64];
+    all.extend(arguments);
+    ok(name, &all);
+    value
+}
+
+/// The context that is current in this thread, or 0.
+pub fn current() -> u64 {
+    get("cuCtxGetCurrent", &[])
+}
+
+/// Makes the primary context of a device current, as the run-time library does.
+pub fn use_device(ordinal: u64) -> u64 {
+    ok("cuInit", &[0]);
+    let context = get("cuDevicePrimaryCtxRetain", &[ordinal]);
+    ok("cuCtxSetCurrent", &[context]);
+    context
+}
+
+/// Device memory with these bytes in it.
+pub fn device_memory(bytes: &[u8]) -> u64 {
+    let address = get("cuMemAlloc_v2", &[bytes.len() as u64]);
+    ok("cuMemcpyHtoD_v2", &[address, bytes.as_ptr() as u64, bytes.len() as u64]);
+    ok("cuCtxSynchronize", &[]);
+    address
+}
+
+/// The bytes of device memory.
+pub fn read(address: u64, size: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    ok("cuMemcpyDtoH_v2", &[bytes.as_mut_ptr() as u64, address, size as u64]);
+    bytes
+}
+
+/// A stream that the default stream does not order.
+pub fn stream() -> u64 {
+    get("cuStreamCreate", &[1])
+}
+
+/// Locked memory with these bytes in it, for copies that come late.
+pub fn locked(bytes: &[u8]) -> u64 {
+    let at = get("cuMemHostAlloc", &[bytes.len() as u64, 0]);
+    // SAFETY: the driver has just given so much memory, which nobody else uses.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at as *mut u8, bytes.len()) };
+    at
+}
+
+/// Queues a write of a producer's in its stream.
+pub fn write_late(address: u64, from: u64, size: usize, stream: u64) {
+    ok("cuMemcpyHtoDAsync_v2", &[address, from, size as u64, stream]);
+}
+
+/// Copies device memory that the test keeps until the copy is done.
+pub fn copy_to_host(
+    stream: &Stream,
+    from: u64,
+    into: &mut Pinned,
+    size: usize,
+) -> Result<(), GpuError> {
+    // SAFETY: tests allocate what they name, and free it at their end if at all.
+    unsafe { stream.copy_to_host(from, into, size) }
+}
+
+/// As [`copy_to_host`], the other way.
+pub fn copy_to_device(
+    stream: &Stream,
+    to: u64,
+    from: &mut Pinned,
+    size: usize,
+) -> Result<(), GpuError> {
+    // SAFETY: as in `copy_to_host`.
+    unsafe { stream.copy_to_device(to, from, size) }
+}
+
+/// Tells the simulator something: `tests/cudasim/README.md`.
+pub fn control(command: &str) {
+    let command = CString::new(command).unwrap();
+    ok("cudasim_control", &[command.as_ptr() as u64]);
+}
+
+/// A number of the simulator's report, by the key before it; 0 if it is not there.
+pub fn reported(key: &str) -> u64 {
+    type Report = unsafe extern "C" fn(*mut c_char, usize) -> usize;
+    // SAFETY: tests run with a driver on the library path.
+    let library = unsafe { sys::culib() };
+    // SAFETY: the simulator's function has this type.
+    let report = unsafe { library.get::<Report>("cudasim_report") }.unwrap();
+    let mut text = vec![0u8; 1 << 20];
+    // SAFETY: the buffer has the room that it is said to have.
+    let needed = unsafe { report(text.as_mut_ptr().cast(), text.len()) };
+    let text = String::from_utf8(text[..needed - 1].to_vec()).unwrap();
+    let after = text.split_once(&format!("\"{key}\":")).map_or("", |(_, rest)| rest);
+    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
+
+unsafe extern "C" {
+    fn fork() -> c_int;
+    fn waitpid(process: c_int, status: *mut c_int, options: c_int) -> c_int;
+    fn _exit(status: c_int) -> !;
+}
+
+/// Runs a function in a forked child; whether it said yes.
+pub fn in_fork(body: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child runs only `body`, which takes no lock that another thread may hold, and ends at once.
+    let child = unsafe { fork() };
+    if child == 0 {
+        let said = body();
+        // SAFETY: ends the process without running what belongs to the parent.
+        unsafe { _exit(c_int::from(!said)) }
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours and not waited for elsewhere; `status` is live.
+    assert_eq!(unsafe { waitpid(child, &mut status, 0) }, child);
+    status == 0
+}
