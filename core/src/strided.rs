@@ -72,6 +72,21 @@ impl Layout {
         self.extent() <= self.len_bytes && self.before == 0
     }
 
+    /// Whether each axis steps over all that the closer ones reach: then no two
+    /// elements have a byte in common.
+    pub fn is_nested(&self) -> bool {
+        let mut axes: Vec<Axis> = self.axes.iter().copied().filter(|axis| axis.len > 1).collect();
+        axes.sort_by_key(|axis| axis.stride.unsigned_abs());
+        let mut reach = self.item_bytes;
+        self.len_bytes == 0
+            || axes.iter().all(|axis| {
+                let step = axis.stride.unsigned_abs();
+                let clear = step >= reach;
+                reach = reach.saturating_add(step.saturating_mul(axis.len - 1));
+                clear
+            })
+    }
+
     /// The fewest axes that give the same elements in the same order, and the
     /// bytes of the blocks that they step over.
     pub fn blocks(&self) -> (Vec<Axis>, usize) {
@@ -147,6 +162,16 @@ mod tests {
         let huge = [Axis { len: 2, stride: isize::MAX }; 2];
         assert!(Layout::new(huge, 8).is_none());
         assert!(Layout::new([Axis { len: usize::MAX, stride: 8 }], 8).is_none());
+    }
+
+    #[test]
+    fn elements_that_come_twice() {
+        assert!(layout(&[(3, 32), (4, 8)], 8).is_nested());
+        assert!(layout(&[(4, -8), (3, 32), (1, 0)], 8).is_nested());
+        assert!(layout(&[(4, 0), (0, 8)], 8).is_nested());
+        assert!(!layout(&[(4, 0), (3, 8)], 8).is_nested());
+        assert!(!layout(&[(2, 16), (2, 16)], 8).is_nested());
+        assert!(!layout(&[(3, 4)], 8).is_nested());
     }
 
     #[test]

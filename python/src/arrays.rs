@@ -14,6 +14,8 @@ pub struct Kit {
     pub ndarray: Own,
     /// What NumPy's own reduction names for arrays of one block.
     pub from_buffer: Own,
+    /// What it names for all others.
+    pub reconstruct: Own,
 }
 
 struct Shared(Option<Kit>);
@@ -54,10 +56,15 @@ pub fn prepare() -> Result<(), Raised> {
 fn look_up() -> Result<Kit, Raised> {
     let new_name = fast::intern(c"numpy._core.numeric")?;
     let is_new = types::loaded_module(new_name.obj()).is_some();
-    let numeric = if is_new { c"numpy._core.numeric" } else { c"numpy.core.numeric" };
+    let (numeric, multiarray) = if is_new {
+        (c"numpy._core.numeric", c"numpy._core.multiarray")
+    } else {
+        (c"numpy.core.numeric", c"numpy.core.multiarray")
+    };
     Ok(Kit {
         ndarray: types::import_attribute(c"numpy", c"ndarray")?,
         from_buffer: types::import_attribute(numeric, c"_frombuffer")?,
+        reconstruct: types::import_attribute(multiarray, c"_reconstruct")?,
     })
 }
 

@@ -367,7 +367,8 @@ fn known_kind(ty: TypePtr, class: Obj) -> Option<Kind> {
 fn numpy_kind(name: &[u8]) -> Option<Kind> {
     match name.strip_prefix(b"numpy.")? {
         b"ndarray" => Some(Kind::NumpyArray),
-        b"datetime64" | b"timedelta64" => Some(Kind::CReduce),
+        b"datetime64" | b"timedelta64" | b"void" | b"str_" | b"bytes_" | b"longdouble"
+        | b"clongdouble" => Some(Kind::CReduce),
         rest => ferropickle_numpy::scalar::len(rest).map(|_| Kind::NumpyScalar),
     }
 }

@@ -75,6 +75,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/byvalue/typing.rs", "classes called with keywords"),
     ("python/src/walk/global.rs", "names looked up in modules without running code"),
     ("python/src/walk/instance.rs", "the type of a plain instance, as an object"),
+    ("python/src/walk/elements.rs", "the elements of arrays of objects"),
     ("python/src/walk/numpy.rs", "memory of arrays, where their fields say that it is"),
     (
         "python/src/walk/memo.rs",
@@ -120,6 +121,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
 
 /// Files that one of `walk` and `build` has alone, and why.
 const WITHOUT_A_TWIN: &[(&str, &str)] = &[
+    ("python/src/walk/elements.rs", "arrays of objects are given their elements by NumPy"),
     (
         "python/src/walk/frame.rs",
         "the walker's own stack; the builder's is the decoder's, in core/src/decode",

@@ -1,5 +1,6 @@
 //! Frames of the walker's stack: one for each object that is being written.
 
+use super::elements::Elements;
 use crate::fast::Obj;
 use crate::fast::instance::Inline;
 use ferropickle_core::opcode::Op;
@@ -150,6 +151,8 @@ pub enum Frame {
     Script {
         subject: Obj,
     },
+    /// The elements of an array of objects.
+    Elements(Elements),
     /// An array whose dtype is being written, to be known when the array is.
     Dtype {
         array: Obj,
@@ -187,6 +190,7 @@ impl Frame {
             {
                 Some(*obj)
             }
+            Frame::Elements(elements) if fast => Some(elements.array),
             _ => None,
         }
     }
@@ -218,7 +222,7 @@ impl Frame {
                 obj.iter().for_each(|o| f(*o));
             }
             Frame::Script { .. } => {}
-            Frame::Dtype { array } => f(*array),
+            Frame::Dtype { array } | Frame::Elements(Elements { array, .. }) => f(*array),
             Frame::Then { keep, memoize, .. } => {
                 f(*keep);
                 memoize.iter().for_each(|o| f(*o));

@@ -33,6 +33,7 @@
 //! state but a Pickler's: they are immutable, only `is` could tell.
 
 pub mod buffer;
+pub mod elements;
 pub mod frame;
 pub mod global;
 pub mod instance;
@@ -71,6 +72,7 @@ use replay::Replay;
 use split::Split;
 use std::collections::HashMap;
 use versions::Versions;
+use std::collections::{BTreeMap, HashMap};
 
 /// Why a walk stopped before its end.
 pub enum Stop {
@@ -163,6 +165,8 @@ pub struct Walker {
     pub regions: Regions,
     dtype: numpy::KnownDtype,
     versions: Versions,
+    /// Where object arrays of the pure state have their elements: from, to.
+    object_memory: BTreeMap<usize, usize>,
     keys: [CachedKey; KEY_CACHE],
     /// Changes with each dump and each restart: what is cached is of one memo.
     epoch: u32,
@@ -197,6 +201,7 @@ impl Walker {
             regions: Regions::default(),
             dtype: numpy::KnownDtype::default(),
             versions: Versions::default(),
+            object_memory: BTreeMap::new(),
             keys: [CachedKey::default(); KEY_CACHE],
             epoch: 0,
             since_signals: 0,
@@ -282,6 +287,7 @@ impl Walker {
         self.memo.clear();
         self.elided.clear();
         self.regions.begin_again();
+        self.object_memory.clear();
         self.stamp += 1;
         self.epoch = self.epoch.wrapping_add(1);
         self.sink.restart();
@@ -308,6 +314,7 @@ impl Walker {
                 Frame::Reduce { .. } => self.step_reduce()?,
                 Frame::Then { .. } => self.step_then()?,
                 Frame::Dtype { .. } => self.step_dtype()?,
+                Frame::Elements(_) => self.step_elements()?,
                 Frame::Script { .. } => self.step_script()?,
             }
         }
@@ -537,6 +544,7 @@ impl Walker {
         self.by_value.end();
         self.elided.clear();
         self.regions.clear();
+        self.object_memory.clear();
         self.types.trim();
         self.enc.take_output(BytesStorage::discard);
         self.replay = Replay::default();

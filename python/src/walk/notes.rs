@@ -96,7 +96,10 @@ fn note(walker: &Walker, depth: usize, notes: &mut Vec<Note>) {
             }
         }
         // The standard library writes nothing by value.
-        Frame::Reduce { obj: None, .. } | Frame::Script { .. } | Frame::Dtype { .. } => {}
+        Frame::Reduce { obj: None, .. }
+        | Frame::Script { .. }
+        | Frame::Dtype { .. }
+        | Frame::Elements(_) => {}
         Frame::Then { label, .. } => {
             let item = match *label {
                 ".value" => 0,
@@ -195,5 +198,6 @@ fn written_by(walker: &Walker, depth: usize) -> Option<Obj> {
         Frame::Then { keep, .. } => Some(*keep),
         Frame::Script { .. } => None,
         Frame::Dtype { array } => Some(*array),
+        Frame::Elements(_) => None,
     }
 }

@@ -81,12 +81,12 @@ impl Span {
 }
 
 /// An array that is being written.
-struct Array<'a> {
-    obj: Obj,
-    view: View<'a>,
-    kit: &'static Kit,
+pub(super) struct Array<'a> {
+    pub obj: Obj,
+    pub view: View<'a>,
+    pub kit: &'static Kit,
     /// Memo index of the dtype.
-    dtype: u32,
+    pub dtype: u32,
     item_bytes: usize,
 }
 
@@ -178,12 +178,18 @@ impl Walker {
             self.save(descr)?;
             return PUSHED;
         };
+        let mut array = Array { obj, view, kit, dtype: known.index, item_bytes: 0 };
         match known.elements {
             Elements::Bytes(item_bytes) => {
-                let array = Array { obj, view, kit, dtype: known.index, item_bytes };
+                array.item_bytes = item_bytes;
                 self.save_bytes_array(&array)
             }
-            Elements::Objects | Elements::Reduce => self.save_c_reduced(obj),
+            // The notes that 3.14 adds to errors are those of the reduction.
+            Elements::Objects if cfg!(Py_3_14) && self.options.choices.face == Face::Pickle => {
+                self.save_c_reduced(obj)
+            }
+            Elements::Objects => self.save_object_array(&array),
+            Elements::Reduce => self.save_c_reduced(obj),
         }
     }
 
@@ -417,7 +423,7 @@ impl Walker {
 
     /// A function or class of NumPy's, by its name.
     #[inline(always)]
-    fn write_named(&mut self, named: Obj) -> Result<(), Stop> {
+    pub(super) fn write_named(&mut self, named: Obj) -> Result<(), Stop> {
         if let Some(index) = self.cached_key(named) {
             self.enc.get(index);
             return Ok(());
@@ -437,7 +443,7 @@ impl Walker {
     }
 
     /// A tuple of ints.
-    fn write_lengths(&mut self, lengths: &[isize]) {
+    pub(super) fn write_lengths(&mut self, lengths: &[isize]) {
         if lengths.len() > 3 {
             self.op(Op::Mark);
         }

@@ -66,6 +66,10 @@ fn part(walker: &Walker, depth: usize) -> String {
         }
         Frame::Then { label, .. } => (*label).to_owned(),
         Frame::Dtype { .. } => ".dtype".to_owned(),
+        Frame::Elements(elements) => match elements.next.checked_sub(1) {
+            Some(index) => format!(".flat[{index}]"),
+            None => String::new(),
+        },
     }
 }
 
