@@ -66,10 +66,37 @@ impl Layout {
         self.before + self.after
     }
 
-    /// Whether the memory from the lowest byte to the highest is no more than the
-    /// elements are, and no axis runs backwards: sent whole, it costs nothing.
+    /// Whether the memory from the lowest byte to the highest is less than the
+    /// elements are, or as much with no axis running backwards: sent whole, it
+    /// costs nothing.
     pub fn is_compact(&self) -> bool {
-        self.extent() <= self.len_bytes && self.before == 0
+        let extent = self.extent();
+        extent < self.len_bytes || extent == self.len_bytes && self.before == 0
+    }
+
+    /// The elements that are not the same by a stride of 0, and the strides that
+    /// give all of them once these are packed, the last index fastest; `None` if
+    /// no stride is 0.
+    pub fn distinct(&self) -> Option<(Layout, Vec<isize>)> {
+        let repeats = |axis: &Axis| axis.stride == 0 && axis.len > 1;
+        if !self.axes.iter().any(repeats) {
+            return None;
+        }
+        let once = |axis: &Axis| if repeats(axis) { Axis { len: 1, stride: 0 } } else { *axis };
+        let distinct = Layout::new(self.axes.iter().map(once), self.item_bytes)?;
+        let mut next = self.item_bytes as isize;
+        let mut strides: Vec<isize> = (self.axes.iter().rev())
+            .map(|axis| {
+                if repeats(axis) {
+                    return 0;
+                }
+                let stride = next;
+                next *= axis.len as isize;
+                stride
+            })
+            .collect();
+        strides.reverse();
+        Some((distinct, strides))
     }
 
     /// Whether each axis steps over all that the closer ones reach: then no two
@@ -162,6 +189,15 @@ mod tests {
         let huge = [Axis { len: 2, stride: isize::MAX }; 2];
         assert!(Layout::new(huge, 8).is_none());
         assert!(Layout::new([Axis { len: usize::MAX, stride: 8 }], 8).is_none());
+    }
+
+    #[test]
+    fn repeated_elements_are_packed_once() {
+        let columns = layout(&[(5, 0), (3, 64), (1, 0), (2, -8)], 8);
+        let (distinct, strides) = columns.distinct().expect("it repeats");
+        assert_eq!(distinct.len_bytes(), 48);
+        assert_eq!(strides, [0, 16, 16, 8]);
+        assert_eq!(layout(&[(3, 64), (1, 0)], 8).distinct(), None);
     }
 
     #[test]

@@ -316,6 +316,7 @@ class Policy:
         require_stock: bool = False,
         files: Literal["reopen", "contents"] | None = None,
         tracebacks: Literal["drop", "keep"] | None = None,
+        memmap: Literal["value", "reference"] | None = None,
         checksum: Literal["xxh3", "crc32"] | None = None,
         compression: _Compression | None = None,
         fsync: bool = True,
@@ -347,6 +348,8 @@ class Policy:
     def files(self) -> Literal["reopen", "contents"]: ...
     @property
     def tracebacks(self) -> Literal["drop", "keep"]: ...
+    @property
+    def memmap(self) -> Literal["value", "reference"]: ...
     @property
     def checksum(self) -> Literal["xxh3", "crc32"] | None: ...
     @property

@@ -101,6 +101,16 @@ pub enum Files {
     Contents,
 }
 
+/// How arrays that are mapped from files go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Memmap {
+    /// With their elements (the default).
+    #[default]
+    Value,
+    /// As the place in the file, which is mapped again.
+    Reference,
+}
+
 /// What becomes of the tracebacks of exceptions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Tracebacks {
@@ -126,6 +136,7 @@ pub struct Choices {
     /// Refuse what a plain `pickle.loads` could not load.
     pub require_stock: bool,
     pub files: Files,
+    pub memmap: Memmap,
     pub tracebacks: Tracebacks,
     /// How parcels and files are written.
     pub spec: Spec,
@@ -167,6 +178,7 @@ words!(Identity, "identity": First = "first", Refresh = "refresh", New = "new");
 words!(Main, "main": Value = "value", Ref = "ref");
 words!(Paths, "paths": Keep = "keep", Relative = "relative", Drop = "drop");
 words!(Sources, "sources": Never = "never", Auto = "auto", Always = "always");
+words!(Memmap, "memmap": Value = "value", Reference = "reference");
 words!(Files, "files": Reopen = "reopen", Contents = "contents");
 words!(Tracebacks, "tracebacks": Drop = "drop", Keep = "keep");
 words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
@@ -242,6 +254,8 @@ fn compression_of(given: &Bound<'_, PyAny>) -> PyResult<Compression> {
 /// is in it.
 /// tracebacks: "drop" leaves the traceback of an exception behind, "keep"
 /// sends its files, functions and lines.
+/// memmap: arrays that NumPy maps from a file go by "value", with their
+/// elements, or by "reference": the receiver maps the same file again.
 /// checksum: what a parcel notes of each buffer, and compares when it is
 /// unpacked: "xxh3", "crc32" or None. Files have a CRC-32 in any case.
 /// compression: of the buffers of parcels and files: "zstd", ("zstd", level),
@@ -261,6 +275,7 @@ pub struct Policy {
 impl Policy {
     #[new]
     #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, checksum = None, compression = None, fsync = true, threads = None))]
+    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, memmap = None, checksum = None, compression = None, fsync = true))]
     #[allow(clippy::too_many_arguments, reason = "all by keyword")]
     fn new(
         py: Python<'_>,
@@ -277,6 +292,7 @@ impl Policy {
         require_stock: bool,
         files: Option<&Bound<'_, PyAny>>,
         tracebacks: Option<&Bound<'_, PyAny>>,
+        memmap: Option<&Bound<'_, PyAny>>,
         checksum: Option<&Bound<'_, PyAny>>,
         compression: Option<&Bound<'_, PyAny>>,
         fsync: bool,
@@ -316,6 +332,7 @@ impl Policy {
             captured: captured.map(Captured::of).transpose()?.unwrap_or_default(),
             require_stock,
             files: files.map(Files::of).transpose()?.unwrap_or_default(),
+            memmap: memmap.map(Memmap::of).transpose()?.unwrap_or_default(),
             tracebacks: tracebacks.map(Tracebacks::of).transpose()?.unwrap_or_default(),
             spec: Spec {
                 checksum: checksum.map(checksum_of).transpose()?.unwrap_or_default(),
@@ -404,6 +421,12 @@ impl Policy {
         self.choices.require_stock
     }
 
+    /// How arrays mapped from files go: "value" or "reference".
+    #[getter]
+    fn memmap(&self) -> &'static str {
+        self.choices.memmap.word()
+    }
+
     /// How open files go: "reopen" or "contents".
     #[getter]
     fn files(&self) -> &'static str {
@@ -472,6 +495,7 @@ impl Policy {
         (c.gc, c.face, c.identity, c.main, c.paths, c.sources).hash(&mut hasher);
         (c.max_captured, c.captured, c.require_stock).hash(&mut hasher);
         (c.files, c.tracebacks, c.spec, c.no_fsync, c.threads).hash(&mut hasher);
+        (c.files, c.tracebacks, c.memmap, c.spec, c.no_fsync).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -519,6 +543,7 @@ impl Policy {
         values.set_item("reducers", &self.reducers)?;
         values.set_item("require_stock", self.require_stock())?;
         values.set_item("files", self.files())?;
+        values.set_item("memmap", self.memmap())?;
         values.set_item("tracebacks", self.tracebacks())?;
         values.set_item("checksum", self.checksum())?;
         values.set_item("compression", self.compression(py)?)?;

@@ -15,7 +15,8 @@ const WRITE_BYTES: usize = 1 << 20;
 #[derive(Default)]
 pub struct Sink {
     write: Option<Own>,
-    detached: Vec<(usize, Own)>,
+    /// Bytes-like objects, where they belong, and their lengths.
+    detached: Vec<(usize, Own, usize)>,
     places: Vec<(usize, String)>,
     written: usize,
 }
@@ -64,9 +65,9 @@ impl Sink {
         self.places.clear();
     }
 
-    /// Holds back a bytes object that belongs at an offset of the output.
-    pub fn detach(&mut self, at: usize, bytes: Obj) {
-        self.detached.push((at, bytes.own()));
+    /// Holds back a bytes-like object that belongs at an offset of the output.
+    pub fn detach(&mut self, at: usize, bytes: Obj, len: usize) {
+        self.detached.push((at, bytes.own(), len));
     }
 
     /// Notes what was being written at an offset, for the error of a file that
@@ -80,6 +81,7 @@ impl Sink {
         if bytes.is_empty() {
             return Ok(());
         }
+        let len = bytes.len();
         // SAFETY: pointer and length of a live slice; a new reference or null
         // with an error set.
         let bytes = unsafe {
@@ -88,14 +90,14 @@ impl Sink {
                 bytes.len() as isize,
             ))?
         };
-        self.write_object(bytes.obj())
+        self.write_object(bytes.obj(), len)
     }
 
-    /// Writes a bytes object to the file.
-    pub fn write_object(&mut self, bytes: Obj) -> Result<(), Raised> {
+    /// Writes a bytes-like object of `len` bytes to the file.
+    pub fn write_object(&mut self, bytes: Obj, len: usize) -> Result<(), Raised> {
         match &self.write {
             Some(write) => {
-                self.written += fast::bytes_data(bytes).len();
+                self.written += len;
                 write.clone().call(&[bytes]).map(drop)
             }
             None => Ok(()),
@@ -107,9 +109,9 @@ impl Sink {
     pub fn flush(&mut self, output: &[u8]) -> Result<(), (Raised, String)> {
         let mut done = 0;
         let detached = core::mem::take(&mut self.detached);
-        for (at, bytes) in &detached {
+        for (at, bytes, len) in &detached {
             self.flush_range(output, done, *at)?;
-            self.write_object(bytes.obj()).map_err(|raised| (raised, self.place(*at)))?;
+            self.write_object(bytes.obj(), *len).map_err(|raised| (raised, self.place(*at)))?;
             done = *at;
         }
         self.flush_range(output, done, output.len())

@@ -50,10 +50,11 @@ fn of_block(args: Obj) -> Result<Option<Own>, Raised> {
         return Ok(None);
     };
     let mut strides = vec![0; shape.len()];
-    let mut len = item_bytes as isize;
+    let mut next = item_bytes as isize;
     let mut step = |i: usize| -> Option<()> {
-        strides[i] = len;
-        len = len.checked_mul(shape[i])?;
+        strides[i] = next;
+        // As NumPy has it, an axis of no length takes no part in this.
+        next = next.checked_mul(shape[i].max(1))?;
         Some(())
     };
     let steps = match fast::text::utf8(order, &mut Vec::new()) {
@@ -64,8 +65,9 @@ fn of_block(args: Obj) -> Result<Option<Own>, Raised> {
     if steps.is_none() {
         return Ok(None);
     }
+    let len = if shape.contains(&0) { 0 } else { next as usize };
     let Some((keeper, memory)) = memory_of(buffer)? else { return Ok(None) };
-    if memory.len != len as usize {
+    if memory.len != len {
         return Ok(None);
     }
     let form = Form { descr: dtype.ptr(), item_bytes, shape: &shape, strides: &strides, offset: 0 };

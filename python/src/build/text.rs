@@ -75,7 +75,7 @@ fn large_bytes(data: &[u8]) -> Result<Own, Raised> {
     // SAFETY: a new object with room for exactly that many bytes.
     unsafe {
         let to: *mut u8 = ffi::PyBytes_AS_STRING(bytes.ptr()).cast_mut().cast();
-        ferropickle_core::out::copy_long(data, to);
+        ferropickle_core::copy::copy(data, to);
     }
     Ok(bytes)
 }
@@ -131,6 +131,14 @@ pub fn large_bytearray(
 }
 
 pub fn bytearray(data: &[u8]) -> Result<Own, Raised> {
+    if data.len() >= LARGE_BYTES {
+        let array = storage::new_bytearray(data.len())?;
+        // SAFETY: a new object with room for exactly that many bytes.
+        unsafe {
+            ferropickle_core::copy::copy(data, ffi::PyByteArray_AsString(array.ptr()).cast());
+        }
+        return Ok(array);
+    }
     // SAFETY: as above.
     unsafe {
         Own::from_new(ffi::PyByteArray_FromStringAndSize(data.as_ptr().cast(), data.len() as isize))

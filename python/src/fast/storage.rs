@@ -134,6 +134,17 @@ pub fn fill_bytes(len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Own, Raise
     Ok(bytes)
 }
 
+/// A `bytearray` of `len` bytes, not yet filled, on huge pages if large.
+pub fn new_bytearray(len: usize) -> Result<Own, Raised> {
+    // SAFETY: as above.
+    unsafe {
+        let array = ffi::PyByteArray_FromStringAndSize(core::ptr::null(), len as isize);
+        let array = Own::from_new(array)?;
+        advise_huge(ffi::PyByteArray_AsString(array.ptr()).cast(), len);
+        Ok(array)
+    }
+}
+
 /// The same bytes object with another length; what is new is not yet filled.
 pub fn resize_bytes(bytes: Own, len: usize) -> Result<Own, Raised> {
     let mut ptr = bytes.into_ptr();

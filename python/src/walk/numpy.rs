@@ -35,6 +35,10 @@ use ferropickle_numpy::scalar;
 use ferropickle_numpy::view::{self, View};
 use pyo3::Python;
 
+/// Memory of this size is given to a file as it is; less is copied with what is
+/// around it.
+const APART_FROM_BYTES: usize = 1 << 20;
+
 /// What the reduction of a NumPy scalar showed: kept with the type's plan.
 pub struct Shown {
     /// The function that rebuilds.
@@ -268,7 +272,7 @@ impl Walker {
                 if writable && !view.is_writable() {
                     self.op(Op::ReadonlyBuffer);
                 }
-                self.write_view_tail(array, at - start);
+                self.write_view_tail(at - start, view.strides);
             }
             Place::Whole { start, end, writable } => {
                 let index = self.write_view(array, Span { start, end, writable }, true)?;
@@ -332,7 +336,7 @@ impl Walker {
     ) -> Result<Option<u32>, Stop> {
         self.write_view_head(array)?;
         let index = self.write_span(array, span, shared)?;
-        self.write_view_tail(array, array.view.data as usize - span.start);
+        self.write_view_tail(array.view.data as usize - span.start, array.view.strides);
         Ok(index)
     }
 
@@ -344,9 +348,9 @@ impl Walker {
         Ok(())
     }
 
-    fn write_view_tail(&mut self, array: &Array<'_>, offset: usize) {
+    fn write_view_tail(&mut self, offset: usize, strides: &[isize]) {
         self.enc.int(offset as i64);
-        self.write_lengths(array.view.strides);
+        self.write_lengths(strides);
         self.op(Op::Tuple);
         self.op(Op::Reduce);
     }
@@ -358,10 +362,17 @@ impl Walker {
         layout: &Layout,
         read_only: bool,
     ) -> Result<(), Stop> {
+        let own_face = self.options.choices.face == Face::Own;
+        let distinct = if own_face { layout.distinct() } else { None };
+        let layout = distinct.as_ref().map_or(layout, |(distinct, _)| distinct);
         // SAFETY: the layout is the array's, which is alive.
         let source = unsafe { Source::new(array.view.data, layout) };
-        self.write_named(array.kit.from_buffer.obj())?;
-        self.op(Op::Mark);
+        if distinct.is_some() {
+            self.write_view_head(array)?;
+        } else {
+            self.write_named(array.kit.from_buffer.obj())?;
+            self.op(Op::Mark);
+        }
         if self.hooks.out_of_band() {
             self.save_out_of_band(gathered(&source)?, read_only)?;
             self.check_unchanged(array)?;
@@ -370,7 +381,13 @@ impl Walker {
         } else {
             self.enc.bytearray_of(&source);
         }
-        self.write_block_tail(array, b"C")
+        match &distinct {
+            Some((_, strides)) => {
+                self.write_view_tail(0, strides);
+                Ok(())
+            }
+            None => self.write_block_tail(array, b"C"),
+        }
     }
 
     /// The bytes of a block, in band or out of it. If others may share them, the
@@ -385,6 +402,9 @@ impl Walker {
         if self.hooks.out_of_band() {
             let buffer = buffers::kept(data, array.obj.own());
             self.save_out_of_band(buffer, !span.writable)?;
+            self.check_unchanged(array)?;
+        } else if self.sink.is_file() && data.len() >= APART_FROM_BYTES {
+            self.write_span_apart(array, span)?;
             self.check_unchanged(array)?;
         } else if span.writable {
             self.enc.bytearray(data);
@@ -401,10 +421,23 @@ impl Walker {
         Ok(Some(index))
     }
 
-    /// A buffer callback is the user's code: it must have left the array's form
+    /// Large memory goes to the file as it is: not copied.
+    #[cold]
+    fn write_span_apart(&mut self, array: &Array<'_>, span: Span) -> Result<(), Stop> {
+        let data = span.bytes();
+        let shown = buffers::view_of(buffers::kept(data, array.obj.own()), true)?;
+        if span.writable {
+            self.enc.bytearray_detached(data.len());
+        } else {
+            self.enc.bytes_detached(data.len())?;
+        }
+        self.write_apart(shown.obj(), data.len())
+    }
+
+    /// A buffer callback is the user's code, and so is a file: it must have left the array's form
     /// alone, which is written after the buffer.
     fn check_unchanged(&self, array: &Array<'_>) -> Result<(), Stop> {
-        if self.hooks.buffer_callback.is_none() {
+        if self.pure {
             return Ok(());
         }
         // SAFETY: the array is held; its fields are those of now.

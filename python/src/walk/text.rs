@@ -166,15 +166,20 @@ impl Walker {
     #[cold]
     fn write_bytes_to_file(&mut self, obj: Obj, len: usize) -> Result<(), Stop> {
         self.enc.bytes_detached(len)?;
+        self.write_apart(obj, len)
+    }
+
+    /// Writes a large bytes-like object, whose header is written, to the file.
+    pub(super) fn write_apart(&mut self, obj: Obj, len: usize) -> Result<(), Stop> {
         self.enc.check()?;
         if self.sink.streams_now(self.pure, self.replay.recording) {
             let keep = obj.own();
             self.sink.write(self.enc.out().as_slice())?;
             self.enc.drain();
-            self.sink.write_object(obj)?;
+            self.sink.write_object(obj, len)?;
             self.keep_orphan(keep);
         } else {
-            self.sink.detach(self.enc.out().len(), obj);
+            self.sink.detach(self.enc.out().len(), obj, len);
         }
         self.enc.begin_frame();
         Ok(())
