@@ -274,8 +274,7 @@ pub struct Policy {
 #[pymethods]
 impl Policy {
     #[new]
-    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, checksum = None, compression = None, fsync = true, threads = None))]
-    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, memmap = None, checksum = None, compression = None, fsync = true))]
+    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, memmap = None, checksum = None, compression = None, fsync = true, threads = None))]
     #[allow(clippy::too_many_arguments, reason = "all by keyword")]
     fn new(
         py: Python<'_>,
@@ -494,8 +493,7 @@ impl Policy {
         let c = &self.choices;
         (c.gc, c.face, c.identity, c.main, c.paths, c.sources).hash(&mut hasher);
         (c.max_captured, c.captured, c.require_stock).hash(&mut hasher);
-        (c.files, c.tracebacks, c.spec, c.no_fsync, c.threads).hash(&mut hasher);
-        (c.files, c.tracebacks, c.memmap, c.spec, c.no_fsync).hash(&mut hasher);
+        (c.files, c.tracebacks, c.memmap, c.spec, c.no_fsync, c.threads).hash(&mut hasher);
         hasher.finish()
     }
 

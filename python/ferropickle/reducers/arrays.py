@@ -67,15 +67,15 @@ def masked(obj: Any, policy: Any) -> ReduceValue:
 
 
 def mapped(obj: Any, policy: Any) -> ReduceValue:
-    """An array mapped from a file: by value as any subclass, by reference with the policy that says so.
+    """An array mapped from a file: by value as any subclass, or by reference.
 
-    By value too where there is no file to map again: a copy, a file without a
-    name, a map that keeps its changes to itself.
+    By value with the policy for references too, where there is no file to map
+    again: a copy, a file without a name, a map that keeps its changes to itself.
     """
     if policy is None or policy.memmap != "reference":
         return subclass(obj, policy)
     np = sys.modules["numpy"]
-    filename, mode = getattr(obj, "filename", None), _SHARED_MODES.get(getattr(obj, "mode", None))
+    filename, mode = getattr(obj, "filename", None), _SHARED_MODES.get(getattr(obj, "mode", ""))
     if obj._mmap is None or filename is None or mode is None or not obj.size:
         return subclass(obj, policy)
     # `offset` is that of the array that was mapped, of which this one may be a part.

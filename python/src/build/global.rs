@@ -1,12 +1,11 @@
 //! Globals by name, and the extension registry.
 
 use super::Builder;
-use crate::error::{Raised, annotate, display};
+use crate::error::{Raised, display};
 use crate::fast::{self, Exc, Obj, Own};
 use crate::peers;
 use crate::types;
 use crate::wording;
-use pyo3::Python;
 use pyo3::ffi;
 
 impl Builder {
@@ -17,28 +16,6 @@ impl Builder {
             None => find_class(&module, &name, self.proto, self.fix_imports, self.stock),
         };
         found.map_err(|raised| self.not_found(raised, module.obj(), name.obj()))
-            None => {
-                let found = find_class(
-                    module.clone(),
-                    name.clone(),
-                    self.proto,
-                    self.fix_imports,
-                    self.stock,
-                );
-                found.map_err(|raised| self.name_what_is_missing(raised, &module, &name))
-            }
-        }
-    }
-
-    /// A note of what the stream needs: an error of an import names a module only.
-    #[cold]
-    fn name_what_is_missing(&self, raised: Raised, module: &Own, name: &Own) -> Raised {
-        if self.stock {
-            return raised;
-        }
-        let (module, name) = (display(module.obj()), display(name.obj()));
-        let note = format!("ferropickle: the stream needs {module}.{name}");
-        Python::attach(|py| Raised::from_py(annotate(py, raised, &note, None)))
     }
 
     pub(super) fn build_extension(&mut self, code: i64) -> Result<Own, Raised> {

@@ -70,9 +70,8 @@ use frame::Frame;
 pub use memo::Enter;
 use replay::Replay;
 use split::Split;
-use std::collections::HashMap;
-use versions::Versions;
 use std::collections::{BTreeMap, HashMap};
+use versions::Versions;
 
 /// Why a walk stopped before its end.
 pub enum Stop {

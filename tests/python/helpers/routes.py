@@ -1,4 +1,4 @@
-"""The ways of an object through a stream and back, those that mix with the standard library included."""
+"""The ways of an object through a stream and back; some have the standard library at one end."""
 
 import io
 import pickle

@@ -467,8 +467,7 @@ def test_exceptions_of_imports_keep_type_and_get_a_note():
         exc = raised(fp.loads, data)
         assert type(exc) is kind
         if NOTES:
-            needed, note = exc.__notes__
-            assert needed.endswith((" no_such_module_anywhere.name", " helpers.shapes.NoSuchName"))
+            (note,) = exc.__notes__
             assert "GLOBAL" in note
             assert re.search(r"\b2\b", note), note
 
