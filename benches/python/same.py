@@ -82,6 +82,8 @@ def _parts(a: Any, b: Any) -> list[tuple[Any, Any]] | None:
         if a.__module__ != b.__module__:
             return None
         pairs += zip(_function(a), _function(b), strict=True)
+    elif hasattr(a, "equals"):
+        return pairs if a.equals(b) else None  # a table
     elif hasattr(a, "dtype"):
         if a.dtype != b.dtype or a.shape != b.shape:
             return None

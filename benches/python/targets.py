@@ -15,6 +15,10 @@ TARGETS: dict[str, tuple[float, float]] = {  # workload: (dumps, loads)
     "datetimes": (0.05, 0.10),
     "small_message": (0.45, 0.70),
     "bytes_big": (0.30, 0.30),
+    "arrays_1k_oob": (0.20, 0.50),
+    "array_inband": (0.25, 1.00),
+    "array_strided": (0.40, 1.00),
+    "array_object": (0.30, 0.75),
     # over cloudpickle's time, and over that of C pickle's `loads` of its stream
     "call_lambda": (0.15, 0.60),
     "call_closures": (0.04, 0.10),

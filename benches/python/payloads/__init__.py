@@ -5,7 +5,7 @@ object graph whose values nobody else refers to, as a program that has just pars
 them would have it.
 """
 
-from . import callables, objects, plain  # noqa: F401  (importing them fills the table)
+from . import arrays, callables, objects, plain  # noqa: F401  (importing them fills the table)
 from .table import PAYLOADS, Payload
 
 __all__ = ["PAYLOADS", "Payload"]

@@ -1,4 +1,4 @@
-"""Workloads of library types, instances, shared and cyclic graphs, and NumPy arrays."""
+"""Workloads of library types, instances, shared and cyclic graphs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import uuid
 from typing import Any
 
 from . import classes as t
-from .plain import str_ascii_unique
 from .table import payload, rng_of, word
 
 # -- known library types -------------------------------------------------------------------------
@@ -178,49 +177,3 @@ def small_message(n: int) -> Any:
 @payload(1, "int")
 def one_int(n: int) -> Any:
     return n + 1_000_000
-
-
-# -- NumPy ---------------------------------------------------------------------------------------
-
-_NUMPY = ("numpy",)
-
-
-@payload(10_000, "arrays of 1 KiB", needs=_NUMPY)
-def arrays_1k(n: int) -> Any:
-    import numpy as np
-
-    return [np.arange(i, i + 128, dtype=np.int64) for i in range(n)]
-
-
-@payload(10_000, "arrays of 1 KiB, out of band", needs=_NUMPY, name="arrays_1k_oob", oob=True)
-def _arrays_1k_oob(n: int) -> Any:
-    return arrays_1k(n)
-
-
-@payload(256, "MiB in band", needs=_NUMPY, clock="process")
-def array_inband(n: int) -> Any:
-    import numpy as np
-
-    return np.arange(n * 2**17, dtype=np.float64)
-
-
-@payload(256, "MiB out of band", needs=_NUMPY, name="array_oob", oob=True)
-def _array_oob(n: int) -> Any:
-    return array_inband(n)
-
-
-@payload(20_000, "np.float64", needs=_NUMPY)
-def numpy_scalars(n: int) -> Any:
-    import numpy as np
-
-    rng = rng_of()
-    return [np.float64(rng.random()) for _ in range(n)]
-
-
-@payload(50_000, "objects", needs=_NUMPY)
-def array_object(n: int) -> Any:
-    import numpy as np
-
-    array = np.empty(n, dtype=object)
-    array[:] = str_ascii_unique(n)
-    return array
