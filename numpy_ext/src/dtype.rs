@@ -5,7 +5,7 @@
 
 use numpy::npyffi::{
     NPY_ITEM_HASOBJECT, NPY_ITEM_IS_POINTER, NPY_LIST_PICKLE, NPY_TYPES, NpyTypes, PyArray_Descr,
-    PyDataType_ELSIZE, PyDataType_FLAGS, PyDataType_METADATA, get_type_object,
+    PyDataType_ELSIZE, PyDataType_FLAGS, PyDataType_METADATA, PyDataType_SUBARRAY, get_type_object,
 };
 use pyo3::Python;
 use pyo3::ffi::{PyObject, PyObject_TypeCheck};
@@ -36,9 +36,12 @@ pub unsafe fn elements(py: Python<'_>, descr: *mut PyObject) -> Elements {
             PyDataType_METADATA(py, descr),
         )
     };
+    // SAFETY: the contract.
+    let is_array = unsafe { !PyDataType_SUBARRAY(py, descr).is_null() };
     let size = usize::try_from(size).unwrap_or(0);
-    if size == 0 || !metadata.is_null() {
-        // Metadata may lead anywhere, to the array as well.
+    if size == 0 || !metadata.is_null() || is_array {
+        // Metadata may lead anywhere, to the array as well; and no array has
+        // elements that are arrays, whose axes become its own.
         return Elements::Reduce;
     }
     if number == NPY_TYPES::NPY_OBJECT as i32 {

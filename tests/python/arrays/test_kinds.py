@@ -232,6 +232,52 @@ except ImportError as error:
     assert b"bfloat16" in done.stdout, done.stdout
 
 
+def test_streams_that_ask_for_what_cannot_be_fail_as_by_stock():
+    call = np.zeros(1).__reduce_ex__(5)[0]
+    memory = bytearray(64)
+    number, pair = np.dtype("i8"), np.dtype(("i8", (2,)))
+    wrong = [
+        (call, (memory, number, (9,), "C")),
+        (call, (memory, number, (-8,), "C")),
+        (call, (memory, number, (2**62, 4), "C")),
+        (call, (memory, pair, (4,), "C")),
+        (call, (memory, np.dtype("O"), (8,), "C")),
+        (call, (memory, number, (8,), "Z")),
+        (np.ndarray, ((8,), number, memory, 8, (8,))),
+        (np.ndarray, ((8,), number, memory, 0, (-8,))),
+        (np.ndarray, ((8,), number, memory, -8, (8,))),
+        (np.ndarray, ((2, 2), number, memory, 0, (8,))),
+        (np.ndarray, ((2**62, 4), number, memory, 0, (2**62, 8))),
+        (np.ndarray, ((1,) * 65, number, memory, 0, (8,) * 65)),
+        (np.ndarray, ((8,), np.dtype("O"), memory, 0, (8,))),
+    ]
+    for function, args in wrong:
+        stream = pickle.dumps(Reduced(function, args), 5)
+        with pytest.raises(Exception) as ours:
+            fp.loads(stream)
+        with pytest.raises(Exception) as theirs:
+            pickle.loads(stream)
+        assert type(ours.value) is type(theirs.value), args
+    # What is odd and can be, is.
+    fits = [
+        (np.ndarray, ((2, 4), number, memory, 56, (0, -8))),
+        (call, (memory, number, (8,), "F")),
+    ]
+    for function, args in fits:
+        stream = pickle.dumps(Reduced(function, args), 5)
+        assert fp.loads(stream).strides == pickle.loads(stream).strides
+
+
+class Reduced:
+    """A call in a stream."""
+
+    def __init__(self, function, args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
 def test_large_arrays_are_cut_among_threads():
     base = np.arange(3_000_000, dtype="i8").reshape(1500, 2000)
     for array in (base[::2], base[:, ::3], base[::-1, ::-1], base[:, 1::2].T, base.T, base):
