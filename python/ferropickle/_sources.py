@@ -130,7 +130,12 @@ def _def_text(block: str, code: CodeType) -> tuple[int, str, None] | None:
         head += f"{' ' if private else ''}def _({free}):\n" if free else ""
         head = head or "if 1:\n"
     text = "\n".join(block.split("\n")[skip:])
-    return (skip, head, None) if _is_same(head + text, code) else None
+    # Of the function's own name there may be a global that it uses.
+    margin = block[: len(block) - len(block.lstrip())]
+    for before in (head, f"{head}{margin}global {code.co_name}\n"):
+        if _is_same(before + text, code):
+            return skip, before, None
+    return None
 
 
 def _lambda_text(block: str, first: int, code: CodeType) -> tuple[int, str, str] | None:

@@ -10,7 +10,7 @@ use super::script::{Label, Plan, Step};
 use super::text_is;
 use crate::error::Raised;
 use crate::fast::{self, Obj, Own, function};
-use crate::policy::{Captured, Main};
+use crate::policy::{Captured, Main, Sources};
 use crate::types;
 use crate::walk::{Flow, PUSHED, Stop, WRITTEN, Walker};
 use ferropickle_core::memo::Entry;
@@ -185,7 +185,9 @@ impl Walker {
     ) -> Result<(), Stop> {
         let names = types::get();
         let mut slots: Vec<(&'static str, Own)> = Vec::new();
-        let given = if cfg!(Py_3_11) { texts.qualname } else { fields.name };
+        // What another version makes of the source has a name of its own.
+        let from_code = cfg!(Py_3_11) && self.by_value.choices.sources == Sources::Never;
+        let given = if from_code { texts.qualname } else { fields.name };
         if !same_text(given, fields.qualname) {
             slots.push(("__qualname__", fields.qualname.own()));
         }

@@ -249,7 +249,7 @@ class TestOtherVersions:
                 class Scaled:
                     def __init__(self, by):
                         self.by = by
-                    def apply(self, x):
+                    def scale(self, x):
                         return scale(x, by=self.by) + [__class__.__name__]
                 """
             )
@@ -264,7 +264,9 @@ class TestOtherVersions:
             """
             scale, inner = load()
             assert scale([1.5]) == [3] and scale("a") and (inner(1), inner(1)) == (4, 5)
-            assert load().apply([1]) == [4, "Scaled"]
+            scaled = load()
+            assert scaled.scale([1]) == [4, "Scaled"]
+            assert scaled.scale.__qualname__ == "Scaled.scale"
             """,
             python=python,
             folder=tmp_path,

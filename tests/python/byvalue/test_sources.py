@@ -231,6 +231,7 @@ def test_protocols(protocol):
         "def g(a, b):\n def f():\n  return a, b\n return f\n",
         "class A:\n def g(self):\n  def f():\n   return self.__x\n  return f\n",
         "class A:\n def f(self):\n  '''One\n two\n'''\n  return super().f()\n",
+        "class A:\n x = 1\n def f(self):\n  return __class__, f(self)\n",
         "f = lambda: 1\n",
         "def g(a): f = lambda: a; return f\n",
         "class A: f = lambda self: self.__x\n",
