@@ -14,7 +14,6 @@ default protocol is 5 on every Python.
 """
 
 from _pickle import PickleBuffer, PickleError, PicklingError, UnpicklingError
-from typing import TYPE_CHECKING
 
 from ferropickle._native import (
     DEFAULT_PROTOCOL,
@@ -32,12 +31,15 @@ from ferropickle._native import (
     pack,
     unpack,
 )
-from ferropickle._policy import policy
 
+# Importing this costs no more than importing the standard library's pickle, and less than typing
+# alone: type checkers know the name.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ferropickle._carry import Carry, remote
     from ferropickle._files import File, load_file, open, save
     from ferropickle._native import Arena
+    from ferropickle._policy import policy
     from ferropickle.channel import AuthenticationError, Channel, Listener
 
 # Imported when they are first asked for.
@@ -50,6 +52,7 @@ _LATER = {
     "Listener": "channel",
     "load_file": "_files",
     "open": "_files",
+    "policy": "_policy",
     "remote": "_carry",
     "save": "_files",
 }

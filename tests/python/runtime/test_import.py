@@ -61,6 +61,21 @@ def test_no_numpy_and_nothing_large_is_imported():
     )
 
 
+def test_nothing_is_imported_that_pickle_does_not_import():
+    """So that importing stays as quick as importing pickle; a benchmark times it."""
+    run_python(
+        """
+        import subprocess, sys
+        def imported(name):
+            command = [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r};"
+                       f"import {name}; print(*sys.modules)"]
+            return set(subprocess.check_output(command, text=True).split())
+        more = imported("ferropickle") - imported("pickle")
+        assert more == {"ferropickle", "ferropickle._native", "_contextvars"}, more
+        """
+    )
+
+
 def test_a_module_of_the_users_is_not_mistaken_for_numpy():
     run_python(
         """
