@@ -1,20 +1,20 @@
 //! Memory of our own for a buffer, aligned as parcels align theirs.
 
-use super::{Buffer, Owner};
-use bytemuck::{Pod, Zeroable};
+use super::{Buffer, Owner, gather};
 
 /// Alignment of buffers in parcels and files, and of memory made for them.
 pub const ALIGN: usize = 64;
 
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; ALIGN]);
-
-const _: () = assert!(size_of::<Line>() == ALIGN && align_of::<Line>() == ALIGN);
+/// Memory of this length and more asks for huge pages.
+#[cfg(unix)]
+const HUGE_FROM_BYTES: usize = 4 << 20;
 
 /// A region of `len` bytes that begins at a multiple of [`ALIGN`].
 pub struct Block {
-    lines: Vec<Line>,
+    /// The region lies in it; longer by what aligning takes. Zeros that the
+    /// allocator has from the system are pages only once they are written to.
+    bytes: Vec<u8>,
+    start: usize,
     len: usize,
 }
 
@@ -23,25 +23,32 @@ impl Owner for Block {}
 impl Block {
     /// A region of zeros; `None` if there is no memory for it.
     pub fn zeroed(len: usize) -> Option<Block> {
-        let lines = bytemuck::allocation::try_zeroed_vec(len.div_ceil(ALIGN)).ok()?;
-        Some(Block { lines, len })
+        let room = len.checked_add(ALIGN - 1)?;
+        let bytes: Vec<u8> = bytemuck::allocation::try_zeroed_vec(room).ok()?;
+        let start = bytes.as_ptr().align_offset(ALIGN);
+        let mut block = Block { bytes, start, len };
+        #[cfg(unix)]
+        if len >= HUGE_FROM_BYTES {
+            crate::sys::memory::prefer_huge_pages(block.as_mut_slice());
+        }
+        Some(block)
     }
 
     /// A copy of some bytes; `None` if there is no memory for it.
     pub fn copy_of(bytes: &[u8]) -> Option<Block> {
         let mut block = Block::zeroed(bytes.len())?;
-        block.as_mut_slice().copy_from_slice(bytes);
+        gather(core::iter::once(bytes), block.as_mut_slice());
         Some(block)
     }
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        &self.bytes[self.start..][..self.len]
     }
 
     /// The bytes, to be filled.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        &mut self.bytes[self.start..][..self.len]
     }
 }
 

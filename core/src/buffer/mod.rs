@@ -7,6 +7,7 @@
 
 pub mod block;
 pub mod desc;
+mod gather;
 #[allow(unsafe_code, reason = "a buffer is a raw region that its owner keeps alive")]
 pub mod owner;
 pub mod plan;
@@ -14,6 +15,7 @@ pub mod table;
 
 pub use block::{ALIGN, Block};
 pub use desc::{BufferDesc, Place};
+pub use gather::gather;
 pub use owner::{Buffer, Owner};
 pub use plan::Plan;
 pub use table::BufferTable;

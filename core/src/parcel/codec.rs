@@ -6,7 +6,7 @@
 //! `zstd -d` and `lz4 -d` read as well.
 
 use super::fault::Kind;
-use crate::buffer::Block;
+use crate::buffer::{Block, gather};
 use crate::threads;
 use rayon::prelude::*;
 
@@ -101,58 +101,103 @@ pub fn pays(data: &[u8], compression: Compression) -> bool {
         Compression::Zstd(_) => Compression::Zstd(1),
         Compression::Lz4 => Compression::Lz4,
     };
-    frame(&sample, quick).is_ok_and(|frame| frame.len() * 100 < sample.len() * PAYS_PERCENT)
+    Worker::new(quick)
+        .frame(&sample)
+        .is_ok_and(|frame| frame.len() * 100 < sample.len() * PAYS_PERCENT)
 }
 
-fn frame(chunk: &[u8], compression: Compression) -> std::io::Result<Vec<u8>> {
-    match compression {
-        Compression::Zstd(level) => zstd::bulk::compress(chunk, level),
-        Compression::Lz4 => {
-            use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
-            let info = FrameInfo::new()
-                .block_size(BlockSize::Max1MB)
-                .content_size(Some(chunk.len() as u64));
-            let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
-            std::io::Write::write_all(&mut encoder, chunk)?;
-            Ok(encoder.finish()?)
+/// What a thread needs to compress, used again for each chunk.
+struct Worker {
+    compression: Compression,
+    zstd: Option<std::io::Result<zstd::bulk::Compressor<'static>>>,
+    place: Vec<u8>,
+}
+
+impl Worker {
+    fn new(compression: Compression) -> Worker {
+        let zstd = match compression {
+            Compression::Zstd(level) => Some(zstd::bulk::Compressor::new(level)),
+            Compression::Lz4 => None,
+        };
+        Worker { compression, zstd, place: Vec::new() }
+    }
+
+    fn frame(&mut self, chunk: &[u8]) -> std::io::Result<Vec<u8>> {
+        use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
+        match (self.compression, &mut self.zstd) {
+            (Compression::Zstd(_), Some(Ok(compressor))) => {
+                // Frames are held until they are written: no longer than they are.
+                self.place.resize(zstd::zstd_safe::compress_bound(chunk.len()), 0);
+                let len = compressor.compress_to_buffer(chunk, self.place.as_mut_slice())?;
+                Ok(self.place[..len].to_vec())
+            }
+            (Compression::Zstd(_), _) => Err(std::io::ErrorKind::OutOfMemory.into()),
+            (Compression::Lz4, _) => {
+                let info = FrameInfo::new()
+                    .block_size(BlockSize::Max1MB)
+                    .content_size(Some(chunk.len() as u64));
+                let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+                std::io::Write::write_all(&mut encoder, chunk)?;
+                Ok(encoder.finish()?)
+            }
         }
     }
 }
 
+/// The frames of some chunks.
+fn frames_of(part: &[u8], compression: Compression) -> std::io::Result<Vec<Vec<u8>>> {
+    let worker = || Worker::new(compression);
+    match threads::pool().filter(|_| part.len() > CHUNK_BYTES) {
+        Some(pool) => {
+            pool.install(|| part.par_chunks(CHUNK_BYTES).map_init(worker, Worker::frame).collect())
+        }
+        None => {
+            let mut worker = worker();
+            part.chunks(CHUNK_BYTES).map(|chunk| worker.frame(chunk)).collect()
+        }
+    }
+}
+
+/// The table after frames, by the length of each and of its chunk.
+#[derive(Default)]
+struct Table(Vec<u8>);
+
+impl Table {
+    fn add(&mut self, frame: &[u8], chunk: &[u8]) {
+        self.0.extend_from_slice(&(frame.len() as u32).to_le_bytes());
+        self.0.extend_from_slice(&(chunk.len() as u32).to_le_bytes());
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let count = (self.0.len() / TABLE_ENTRY) as u32;
+        let mut table = SKIPPABLE.to_le_bytes().to_vec();
+        table.extend_from_slice(&((self.0.len() + TABLE_FOOT) as u32).to_le_bytes());
+        table.append(&mut self.0);
+        table.extend_from_slice(&count.to_le_bytes());
+        table.push(0);
+        table.extend_from_slice(&SEEKABLE.to_le_bytes());
+        table
+    }
+}
+
 /// Compresses data; `write` gets the compressed bytes in order, and how many
-/// bytes of the data have been done with them.
+/// bytes of the data have been done with them. Few frames are held at a time.
 pub fn compress<E: From<std::io::Error>>(
     data: &[u8],
     compression: Compression,
     mut write: impl FnMut(&[u8], usize) -> Result<(), E>,
 ) -> Result<(), E> {
-    let pool = threads::pool();
-    let batch = pool.map_or(1, |pool| pool.current_num_threads() * BATCH_FRAMES);
-    let mut lengths = Vec::with_capacity(data.len().div_ceil(CHUNK_BYTES) * TABLE_ENTRY);
-    let mut done = 0;
-    for part in data.chunks(CHUNK_BYTES * batch) {
-        let chunks: Vec<&[u8]> = part.chunks(CHUNK_BYTES).collect();
-        let one = |chunk: &&[u8]| frame(chunk, compression);
-        let frames: Vec<_> = match pool.filter(|_| chunks.len() > 1) {
-            Some(pool) => pool.install(|| chunks.par_iter().map(one).collect()),
-            None => chunks.iter().map(one).collect(),
-        };
-        for (chunk, frame) in chunks.iter().zip(frames) {
-            let frame = frame?;
-            lengths.extend_from_slice(&(frame.len() as u32).to_le_bytes());
-            lengths.extend_from_slice(&(chunk.len() as u32).to_le_bytes());
+    let few = threads::pool().map_or(1, |pool| pool.current_num_threads() * BATCH_FRAMES);
+    let (mut table, mut done) = (Table::default(), 0);
+    for part in data.chunks(CHUNK_BYTES * few) {
+        let frames = frames_of(part, compression)?;
+        for (chunk, frame) in part.chunks(CHUNK_BYTES).zip(frames) {
+            table.add(&frame, chunk);
             done += chunk.len();
             write(&frame, done)?;
         }
     }
-    let count = (lengths.len() / TABLE_ENTRY) as u32;
-    let mut table = SKIPPABLE.to_le_bytes().to_vec();
-    table.extend_from_slice(&((lengths.len() + TABLE_FOOT) as u32).to_le_bytes());
-    table.append(&mut lengths);
-    table.extend_from_slice(&count.to_le_bytes());
-    table.push(0);
-    table.extend_from_slice(&SEEKABLE.to_le_bytes());
-    write(&table, done)
+    write(&table.finish(), done)
 }
 
 /// The compressed form of data, if it is smaller.
@@ -160,12 +205,30 @@ pub fn compressed(data: &[u8], compression: Compression) -> std::io::Result<Opti
     if !pays(data, compression) {
         return Ok(None);
     }
-    let mut out = Vec::new();
-    compress(data, compression, |bytes, _| {
-        out.extend_from_slice(bytes);
-        Ok::<_, std::io::Error>(())
-    })?;
-    Ok((out.len() < data.len()).then_some(out))
+    let frames = frames_of(data, compression)?;
+    let mut table = Table::default();
+    data.chunks(CHUNK_BYTES).zip(&frames).for_each(|(chunk, frame)| table.add(frame, chunk));
+    let table = table.finish();
+    let parts = || frames.iter().map(Vec::as_slice).chain([table.as_slice()]);
+    let len = parts().map(<[u8]>::len).sum();
+    if len >= data.len() {
+        return Ok(None);
+    }
+    let mut out = vec![0; len];
+    gather(parts(), &mut out);
+    Ok(Some(out))
+}
+
+/// [`compressed`] of each, by several threads.
+pub fn compressed_all(
+    list: &[&[u8]],
+    compression: Compression,
+) -> Vec<std::io::Result<Option<Vec<u8>>>> {
+    let one = |data: &&[u8]| compressed(data, compression);
+    match threads::pool().filter(|_| list.len() > 1) {
+        Some(pool) => pool.install(|| list.par_iter().map(one).collect()),
+        None => list.iter().map(one).collect(),
+    }
 }
 
 /// Frames of stored bytes, by the table at their end.

@@ -4,7 +4,7 @@ use super::fault::{Fault, Kind, Part, Result};
 use super::{
     Codec, HEAD_BYTES, Head, MAGIC, ROW_BYTES, Row, Spec, VERSION, aligned, checksum, codec,
 };
-use crate::buffer::{ALIGN, BufferDesc};
+use crate::buffer::{ALIGN, BufferDesc, gather};
 use bytemuck::Zeroable;
 
 /// The bytes of one row.
@@ -79,13 +79,8 @@ impl Packed<'_> {
     }
 
     /// The bytes one after the other, into a place of `self.total` bytes.
-    pub fn copy_to(&self, mut place: &mut [u8]) {
-        for segment in self.segments() {
-            let bytes = segment.as_slice();
-            let (here, rest) = place.split_at_mut(bytes.len());
-            here.copy_from_slice(bytes);
-            place = rest;
-        }
+    pub fn copy_to(&self, place: &mut [u8]) {
+        gather(self.segments().map(Segment::as_slice), place);
     }
 }
 
@@ -99,20 +94,21 @@ pub fn pack<'a>(
     let count = buffers.len().checked_add(1).and_then(|count| u32::try_from(count).ok());
     let count = count.ok_or(Fault::header(Kind::Field("more buffers than a parcel can hold")))?;
     let stream_desc = BufferDesc::host(stream.len(), ALIGN as u32, true);
-    let rows = core::iter::once((stream_desc, stream)).chain(buffers);
+    let rows: Vec<_> = core::iter::once((stream_desc, stream)).chain(buffers).collect();
     let table = count as usize * ROW_BYTES;
     let start = (HEAD_BYTES + table).next_multiple_of(ALIGN);
     let mut header = Vec::with_capacity(start);
     header.resize(HEAD_BYTES, 0);
     let mut parts = Vec::with_capacity(count as usize);
     let mut total = start as u64;
-    for (number, (desc, bytes)) in rows.enumerate() {
+    for (number, ((desc, bytes), packed)) in rows.iter().zip(compress(&rows, spec)).enumerate() {
         total = aligned(total).ok_or(Fault::header(Kind::Field("larger than 2^64 bytes")))?;
-        let part = store(bytes, spec).map_err(|error| Fault {
+        let packed = packed.map_err(|error| Fault {
             part: part_of(number),
             at: total,
             kind: Kind::Compressed(error.to_string()),
         })?;
+        let part = packed.map_or(Stored::Raw(bytes), Stored::Packed);
         let (codec, stored) = match &part {
             Stored::Raw(bytes) => (Codec::Raw, bytes.len()),
             Stored::Packed(bytes) => {
@@ -120,7 +116,7 @@ pub fn pack<'a>(
             }
         };
         let row = Row {
-            desc,
+            desc: *desc,
             stored: stored as u64,
             checksum: spec.checksum.of(part.as_slice()),
             codec: codec as u32,
@@ -138,12 +134,15 @@ pub fn pack<'a>(
     Ok(Packed { header, parts, total })
 }
 
-fn store(bytes: &[u8], spec: Spec) -> std::io::Result<Stored<'_>> {
-    let packed = match spec.compression {
-        Some(compression) => codec::compressed(bytes, compression)?,
-        None => None,
-    };
-    Ok(packed.map_or(Stored::Raw(bytes), Stored::Packed))
+/// What is compressed of each row.
+fn compress(rows: &[(BufferDesc, &[u8])], spec: Spec) -> Vec<std::io::Result<Option<Vec<u8>>>> {
+    match spec.compression {
+        Some(compression) => {
+            let list: Vec<&[u8]> = rows.iter().map(|(_, bytes)| *bytes).collect();
+            codec::compressed_all(&list, compression)
+        }
+        None => rows.iter().map(|_| Ok(None)).collect(),
+    }
 }
 
 /// The part of a row.

@@ -89,7 +89,11 @@ impl Mapping {
     /// 5.14, other systems).
     pub fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
         #[cfg(target_os = "linux")]
-        return self.advise(offset, len, libc::MADV_POPULATE_WRITE);
+        return self.advise(offset, len, libc::MADV_POPULATE_WRITE).map_err(|error| {
+            // Where a write would raise SIGBUS.
+            let full = error.raw_os_error() == Some(libc::EFAULT);
+            if full { io::Error::from_raw_os_error(libc::ENOSPC) } else { error }
+        });
         #[cfg(not(target_os = "linux"))]
         {
             let _ = (offset, len);
@@ -124,6 +128,23 @@ impl Mapping {
         let answer = unsafe { libc::madvise(self.at(first).as_ptr().cast(), end - first, advice) };
         super::check(answer).map(drop)
     }
+}
+
+/// Asks for huge pages under the whole pages of some memory. A wish, as for a mapping.
+pub fn prefer_huge_pages(memory: &mut [u8]) {
+    #[cfg(target_os = "linux")]
+    {
+        let page = page_size();
+        let range = memory.as_mut_ptr_range();
+        let first = (range.start as usize).next_multiple_of(page);
+        let len = (range.end as usize & !(page - 1)).saturating_sub(first);
+        if len > 0 {
+            // SAFETY: within memory that is borrowed for writing; the advice changes no content.
+            unsafe { libc::madvise(first as *mut libc::c_void, len, libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
 }
 
 impl Drop for Mapping {

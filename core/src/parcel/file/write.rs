@@ -5,13 +5,16 @@ use super::super::codec;
 use super::super::{Codec, Compression, Spec};
 use super::zip::{self, Entry};
 use super::{LARGE_BYTES, META, STREAM, alignment, buffer_name};
-use crate::threads;
 use core::ops::ControlFlow;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
-/// Data is written, summed and reported in pieces of this length.
-const PIECE_BYTES: usize = 8 << 20;
+/// Data is written, summed and reported in pieces of this length: about what a
+/// processor's own cache holds.
+const PIECE_BYTES: usize = 512 << 10;
+
+/// Short buffers are compressed together, so many bytes at a time.
+const GROUP_BYTES: usize = 16 << 20;
 
 /// Small entries are gathered to this length before they are written.
 const GATHER_BYTES: usize = 256 << 10;
@@ -61,6 +64,11 @@ impl Writer<'_> {
     }
 
     fn entry(&mut self, name: String, data: &[u8]) -> Result<(), Stop> {
+        self.stored(name, data, data.len() as u64)
+    }
+
+    /// An entry of bytes that stand for `whole` bytes of the object.
+    fn stored(&mut self, name: String, data: &[u8], whole: u64) -> Result<(), Stop> {
         let header = self.at + self.gathered.len() as u64;
         let mut entry = Entry { name: name.into_bytes(), crc: 0, len: data.len() as u64, header };
         if entry.len < LARGE_BYTES {
@@ -71,14 +79,17 @@ impl Writer<'_> {
             if self.gathered.len() >= GATHER_BYTES {
                 self.flush()?;
             }
-            return self.told(data.len() as u64);
+            return self.told(whole);
         }
+        let mut left = whole;
         self.large(entry, |writer, sum| {
             for piece in data.chunks(PIECE_BYTES) {
                 writer.piece(piece, sum)?;
-                writer.told(piece.len() as u64)?;
+                let now = left.min(piece.len() as u64);
+                left -= now;
+                writer.told(now)?;
             }
-            Ok(())
+            writer.told(left)
         })
     }
 
@@ -109,15 +120,9 @@ impl Writer<'_> {
 
     /// Writes bytes of a large entry, and sums them meanwhile.
     fn piece(&mut self, piece: &[u8], sum: &mut crc32fast::Hasher) -> Result<(), Stop> {
-        let mut file = self.file;
-        let mut add = || sum.update(piece);
-        match threads::pool().filter(|_| piece.len() >= PIECE_BYTES) {
-            Some(pool) => pool.install(|| rayon::join(add, || file.write_all(piece)).1)?,
-            None => {
-                add();
-                file.write_all(piece)?;
-            }
-        }
+        // Summed first: then it is in the cache when it is written.
+        sum.update(piece);
+        (&mut &*self.file).write_all(piece)?;
         self.at += piece.len() as u64;
         Ok(())
     }
@@ -132,6 +137,46 @@ impl Writer<'_> {
                 writer.told((done - core::mem::replace(&mut before, done)) as u64)
             })
         })
+    }
+
+    /// Buffers that may be compressed: short ones several at a time.
+    fn packed<'a>(
+        &mut self,
+        buffers: impl ExactSizeIterator<Item = &'a [u8]>,
+        how: Compression,
+    ) -> Result<(), Stop> {
+        let count = buffers.len();
+        let mut buffers = buffers.enumerate().peekable();
+        let mut group = Vec::new();
+        while let Some((number, data)) = buffers.next() {
+            if data.len() > codec::CHUNK_BYTES {
+                match codec::pays(data, how) {
+                    true => self.compressed(buffer_name(number, count, how.codec()), data, how)?,
+                    false => self.entry(buffer_name(number, count, Codec::Raw), data)?,
+                }
+                continue;
+            }
+            group.clear();
+            group.push(data);
+            let mut bytes = data.len();
+            while let Some((_, next)) = buffers.next_if(|(_, next)| {
+                next.len() <= codec::CHUNK_BYTES && bytes + next.len() <= GROUP_BYTES
+            }) {
+                bytes += next.len();
+                group.push(next);
+            }
+            let packed = codec::compressed_all(&group, how);
+            for (number, (data, packed)) in (number..).zip(group.iter().zip(packed)) {
+                let len = data.len() as u64;
+                match packed? {
+                    Some(bytes) => {
+                        self.stored(buffer_name(number, count, how.codec()), &bytes, len)?;
+                    }
+                    None => self.stored(buffer_name(number, count, Codec::Raw), data, len)?,
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -148,13 +193,13 @@ pub fn write<'a>(
     let mut writer =
         Writer { file, at: 0, gathered: Vec::new(), entries: Vec::new(), done: 0, tick };
     writer.entry(STREAM.to_owned(), stream)?;
-    let count = buffers.len();
-    for (number, data) in buffers.enumerate() {
-        match spec.compression.filter(|how| codec::pays(data, *how)) {
-            Some(how) => {
-                writer.compressed(buffer_name(number, count, how.codec()), data, how)?;
+    match spec.compression {
+        Some(how) => writer.packed(buffers, how)?,
+        None => {
+            let count = buffers.len();
+            for (number, data) in buffers.enumerate() {
+                writer.entry(buffer_name(number, count, Codec::Raw), data)?;
             }
-            None => writer.entry(buffer_name(number, count, Codec::Raw), data)?,
         }
     }
     writer.entry(META.to_owned(), about.as_bytes())?;
