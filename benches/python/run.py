@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import channels
+import files
 import processes
 import report
 from contenders import BASE, CONTENDERS, OURS
@@ -22,7 +23,11 @@ HERE = Path(__file__).resolve().parent
 GROWING = ("records", "instances", "dataclasses", "str_ascii_unique", "graph_cycles", "floats")
 RECORDS = HERE.parent / "record"
 TIMEOUT_S = 600  # for one workload
-TOGETHER = {"processes": processes, "channel": channels}  # groups with a method of their own
+TOGETHER = {  # groups with a method of their own
+    "channel": channels,
+    "files": files,
+    "processes": processes,
+}
 LEGEND = {
     False: "Ratio: time over the first column's, same round; under 1 is faster. "
     "(x) the copy differs, (i) shared identity is lost, - cannot.",
@@ -82,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_together(args: argparse.Namespace) -> int:
-    """Pools, channels: there is no `dumps` and `loads` to be told apart."""
+    """Pools, channels, files: there is no `dumps` and `loads` to be told apart."""
     env = report.environment()
     print(report.describe(env) + "\n", flush=True)
     results = TOGETHER[args.group].main(args.rounds, args.markdown)
@@ -129,7 +134,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--quick", action="store_true", help="the workloads with a target, 5 rounds, 3 ms samples")
     add("--only", action="append", metavar="PATTERN", help="workloads to run (repeat; glob)")
     groups = sorted({*TOGETHER, *(p.group for p in PAYLOADS.values())})
-    add("--group", choices=groups, help="those of one file; processes: pools; channel: channels")
+    add("--group", choices=groups, help="those of one file")
     add("--contenders", metavar="A,B", help="besides pickle; default: all that are installed")
     add("--rounds", type=int, metavar="N", help="rounds a workload (15)")
     add("--sample-ms", type=float, metavar="MS", help="least time of one sample (5)")
