@@ -287,16 +287,7 @@ impl Inner {
         if self.trims.swap(trims, Ordering::Relaxed) != trims {
             self.warm.iter().for_each(|bits| bits.store(0, Ordering::Relaxed));
         }
-        self.cold(start, len, |from, len| {
-            let done = self.segment.map.populate(from, len);
-            done.or_else(|error| match error.kind() {
-                std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported => {
-                    memfile::allocate(self.segment.fd(), from as u64, len as u64)
-                }
-                _ => Err(error),
-            })
-            .is_ok()
-        })
+        self.cold(start, len, |from, len| self.segment.secure(from, len).is_ok())
     }
 
     /// Gets memory ready to be read. What is not, comes by page faults.

@@ -1,5 +1,6 @@
 //! A segment: the file in memory of an arena, mapped.
 
+use core::sync::atomic::Ordering::SeqCst;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub fn random() -> u64 {
     hasher.finish()
 }
 
-/// Without a descriptor table of its own: a segment that loses its name at once.
+/// Where the system makes no file without a name: a segment that loses its name at once.
 fn nameless(size: u64) -> io::Result<OwnedFd> {
     let name = format!("{PREFIX}{:016x}", random());
     let file = memfile::create_named(&name, size)?;
@@ -73,12 +74,29 @@ impl Segment {
         let len = usize::try_from(size).map_err(io::Error::other)?;
         let map = Mapping::shared(file.as_fd(), len)?;
         map.prefer_huge_pages();
-        let head = Shared::of(&map)?;
-        use core::sync::atomic::Ordering::SeqCst;
+        let segment = Segment { map, file, name };
+        segment.secure(0, size_of::<Shared>())?;
+        let head = segment.head()?;
         head.id.store(random(), SeqCst);
         head.capacity.store(capacity, SeqCst);
         head.namespace.store(process::namespace(), SeqCst);
-        Ok(Segment { map, file, name })
+        Ok(segment)
+    }
+
+    /// Takes memory for a range and gets it ready to be written. What is touched without that, where the system
+    /// has no more, ends the process.
+    pub fn secure(&self, offset: usize, len: usize) -> io::Result<()> {
+        match self.map.populate(offset, len) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+                ) =>
+            {
+                memfile::allocate(self.fd(), offset as u64, len as u64)
+            }
+            done => done,
+        }
     }
 
     /// The segment of a name.
@@ -97,7 +115,6 @@ impl Segment {
         let map = Mapping::shared(file.as_fd(), len)?;
         map.prefer_huge_pages();
         let head = Shared::of(&map)?;
-        use core::sync::atomic::Ordering::SeqCst;
         let capacity = head.capacity.load(SeqCst);
         if !head.is_open() || file_size(capacity).ok() != Some(size) {
             return Err(ShmError::NotAnArena);

@@ -63,6 +63,17 @@ fn the_same_memory_is_used_again() {
 }
 
 #[test]
+fn a_reference_to_an_earlier_use_of_a_slot_is_refused() {
+    let arena = arena(MIB);
+    let first = put(&arena, b"first").expect("room");
+    drop(arena.take(first).expect("it was sent"));
+    let second = put(&arena, b"second").expect("room");
+    assert_eq!(first.index, second.index);
+    assert!(matches!(arena.take(first), Err(ShmError::Lost)) && !arena.withdraw(first));
+    assert_eq!(&arena.take(second).expect("it was sent").into_buffer().as_slice()[..6], b"second");
+}
+
+#[test]
 fn without_room_there_is_no_slot_and_room_comes_back() {
     let arena = arena(MIB);
     assert!(put(&arena, &vec![0; MIB as usize + 1]).is_none());

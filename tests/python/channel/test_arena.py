@@ -3,7 +3,6 @@
 import gc
 import os
 import pickle
-import textwrap
 import weakref
 
 import numpy as np
@@ -369,66 +368,81 @@ def test_what_the_dead_sent_can_be_taken_until_somebody_knows_better():
     )
 
 
-NO_MEMFD = """
-    import ctypes, struct, sys
-
-    def forbid_memfd():
-        \"\"\"From here on memfd_create fails in this process, as under a strict sandbox.\"\"\"
-        machines = {"x86_64": (0xC000003E, 319), "aarch64": (0xC00000B7, 279)}
-        arch, number = machines[__import__("platform").machine()]
-        rule = lambda code, jt, jf, k: struct.pack("HBBI", code, jt, jf, k)
-        program = b"".join([
-            rule(0x20, 0, 0, 4), rule(0x15, 0, 3, arch),
-            rule(0x20, 0, 0, 0), rule(0x15, 0, 1, number),
-            rule(0x06, 0, 0, 0x00050000 | 38),  # ENOSYS
-            rule(0x06, 0, 0, 0x7FFF0000),
-        ])
-        rules = ctypes.create_string_buffer(program)
-        class Filter(ctypes.Structure):
-            _fields_ = [("len", ctypes.c_ushort), ("rules", ctypes.c_void_p)]
-        filter = Filter(6, ctypes.addressof(rules))
-        libc = ctypes.CDLL(None, use_errno=True)
-        assert libc.prctl(38, 1, 0, 0, 0) == 0
-        if libc.prctl(22, 2, ctypes.byref(filter), 0, 0):
-            print("no filters")
-            sys.exit(0)
-"""
-
-
-@pytest.mark.skipif(
-    os.uname().machine not in ("x86_64", "aarch64"), reason="numbers of calls of two machines only"
-)
 def test_where_there_is_no_memfd_a_segment_loses_its_name_at_once():
     said = run_python(
-        textwrap.dedent(NO_MEMFD)
-        + textwrap.dedent(
-            """
-            import multiprocessing, os
-            import numpy as np
-            import ferropickle as fp
-            from helpers import channels
+        """
+        import multiprocessing, os, sys
+        import numpy as np
+        import ferropickle as fp
+        from helpers import channels
+        from helpers.sandbox import forbid_memfd
 
-            forbid_memfd()
-            try:
-                os.memfd_create("x")
-            except OSError:
-                pass
-            else:
-                raise AssertionError("it can be made still")
-            here, there = fp.Channel.pair(capacity=8 << 20)
-            assert "no shared" not in repr(here)
-            assert not [n for n in os.listdir("/dev/shm") if n.startswith("ferropickle-")]
-            context = multiprocessing.get_context("fork")
-            process = context.Process(target=channels.echo, args=(there,))
-            process.start()
-            there.close()
-            here.send(np.arange(100_000))
-            back = here.recv(timeout=30)
-            assert back[-1] == 99_999 and not back.flags.owndata
-            here.close()
-            process.join()
-            print("worked")
-            """
-        )
+        if not forbid_memfd():
+            print("not allowed")
+            sys.exit(0)
+        try:
+            os.memfd_create("x")
+        except OSError:
+            pass
+        else:
+            raise AssertionError("it can be made still")
+        here, there = fp.Channel.pair(capacity=8 << 20)
+        assert "no shared" not in repr(here)
+        assert not [n for n in os.listdir("/dev/shm") if n.startswith("ferropickle-")]
+        context = multiprocessing.get_context("fork")
+        process = context.Process(target=channels.echo, args=(there,))
+        process.start()
+        there.close()
+        here.send(np.arange(100_000))
+        back = here.recv(timeout=30)
+        assert back[-1] == 99_999 and not back.flags.owndata
+        here.close()
+        process.join()
+        print("worked")
+        """
     )
-    assert said.strip() in ("worked", "no filters")
+    assert said.strip() in ("worked", "not allowed")
+
+
+def test_a_full_folder_of_segments_goes_in_band():
+    """Where memory cannot be had when it is written to, the process would end with SIGBUS."""
+    said = run_python(
+        """
+        import os, subprocess, sys
+        import numpy as np
+        import ferropickle as fp
+        from helpers.sandbox import forbid_memfd, small_segment_folder
+
+        if not small_segment_folder(8 << 20) or not forbid_memfd():
+            print("not allowed")
+            sys.exit(0)
+        with fp.Arena(64 << 20, name="full") as arena:
+            first = arena.put([bytes(5 << 20)])
+            assert first is not None
+            assert arena.put([bytes(5 << 20)]) is None
+            assert arena.withdraw(first)
+            # Memory that was given back and taken by others is not there any more.
+            arena.trim()
+            with open("/dev/shm/other", "wb") as other:
+                other.write(bytes(6 << 20))
+            assert arena.put([bytes(5 << 20)]) is None
+            assert len(arena.pack(np.ones(5 << 20, np.uint8))) > 5 << 20
+            os.unlink("/dev/shm/other")
+            second = arena.put([b"x" * (5 << 20)])
+            assert bytes(arena.take(second)[0]) == b"x" * (5 << 20)
+        assert os.listdir("/dev/shm") == []
+        here, there = fp.Channel.pair(capacity=64 << 20)
+        child = os.fork()
+        if child == 0:
+            array = there.recv()
+            there.send([array, array[:10]])
+            os._exit(0)
+        there.close()
+        here.send(np.arange(1 << 20))
+        array, part = here.recv(timeout=30)
+        assert array[-1] == (1 << 20) - 1 and len(part) == 10
+        assert os.waitpid(child, 0)[1] == 0
+        print("worked")
+        """
+    )
+    assert said.strip() in ("worked", "not allowed")
