@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from contenders import CONTENDERS, Dumps, Loads, Skip
+from ferropickle._commands._memory import peak_in_fork
 from payloads import Payload
 
 
@@ -41,39 +38,6 @@ def peak_memory(
 def _peaks(obj: Any, dumps: Dumps, loads: Loads, protocol: int | None) -> dict[str, int | None]:
     args = () if protocol is None else (protocol,)
     return {
-        "dumps_kib": _peak_in_fork(lambda: obj, lambda obj: dumps(obj, *args)),
-        "loads_kib": _peak_in_fork(lambda: dumps(obj, *args), loads),
+        "dumps_kib": peak_in_fork(lambda: obj, lambda obj: dumps(obj, *args)),
+        "loads_kib": peak_in_fork(lambda: dumps(obj, *args), loads),
     }
-
-
-def _peak_in_fork(prepare: Callable[[], Any], call: Callable[[Any], Any]) -> int | None:
-    """KiB of `call` on what `prepare` returns, or None if either failed."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(write, str(_peak(call, prepare())).encode())
-        finally:
-            os._exit(0)  # a failure has written nothing
-    os.close(write)
-    with open(read, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(pid, 0)
-    return int(answer) if answer else None
-
-
-def _peak(call: Callable[[Any], Any], arg: Any) -> int:
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-    before = _status("VmRSS")
-    result = call(arg)
-    peak = _status("VmHWM") - before
-    del result
-    return max(peak, 0)
-
-
-def _status(key: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1])
-    raise OSError(f"no {key} in /proc/self/status")

@@ -1,0 +1,1 @@
+"""The commands of `python -m ferropickle`; the table is in `ferropickle.__main__`."""
