@@ -7,7 +7,7 @@ use crate::policy::{self, Choices};
 use crate::source::View;
 use crate::types::{from_bound, to_bound};
 use ferropickle_core::buffer::Buffer;
-use ferropickle_core::shm::{self, Message};
+use ferropickle_core::shm::{self, Message, ShmError};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -113,8 +113,8 @@ impl Arena {
                 return Err(PyValueError::new_err("source must be an open descriptor"));
             }
             // SAFETY: not -1. A number that is no open descriptor makes the call fail, nothing else.
-            let own = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
-            shm::Arena::attach(own)
+            let own = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
+            own.map_err(ShmError::System).and_then(shm::Arena::attach)
         };
         Arena::new(py, arena.map_err(|error| raise(py, error))?)
     }

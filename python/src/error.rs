@@ -8,7 +8,7 @@ use crate::types;
 use ferropickle_core::Error;
 use ferropickle_core::parcel::{Fault, Kind};
 use pyo3::PyErr;
-use pyo3::exceptions::{PyMemoryError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -199,6 +199,24 @@ pub fn raise_decode(error: Error, at: u64, op: u8) -> Raised {
         Error::OutOfMemory => Raised::no_memory(),
         Error::UnknownOpcode(_) => Raised::unpickling(&format!("{error} (at byte {at})")),
         _ => Raised::unpickling(&format!("{error} (at byte {at}, opcode {name})")),
+    }
+}
+
+/// The exception of a system's refusal: its number, its text, the file's name as Python has it.
+#[cold]
+pub fn raise_system(
+    py: Python<'_>,
+    error: std::io::Error,
+    path: Option<&Bound<'_, PyAny>>,
+) -> PyErr {
+    let Some(number) = error.raw_os_error() else { return error.into() };
+    let text = py.import("os").and_then(|os| os.call_method1("strerror", (number,)));
+    match text.map(Bound::unbind) {
+        Ok(text) => match path {
+            Some(path) => PyOSError::new_err((number, text, path.clone().unbind())),
+            None => PyOSError::new_err((number, text)),
+        },
+        Err(_) => error.into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The native half of channels: objects over a socket, with an arena for what is large.
 
 use crate::arena::Arena;
-use crate::error::Raised;
+use crate::error::{Raised, raise_system};
 use crate::fast;
 use crate::message::{self, Access, Content};
 use crate::parcel;
@@ -201,7 +201,7 @@ impl Link {
                 let text = "the other end went away without a word";
                 Err(PyConnectionError::new_err(text))
             }
-            Pause::System(error) => Err(error.into()),
+            Pause::System(error) => Err(raise_system(py, error, None)),
             Pause::Faulty(FrameError::OutOfMemory) => {
                 self.close();
                 Err(PyMemoryError::new_err("no memory for the message"))

@@ -6,7 +6,7 @@
 
 use crate::buffers;
 use crate::build::buffer::Supply;
-use crate::error::Raised;
+use crate::error::{Raised, raise_system};
 use crate::fast::{self, Own};
 use crate::parcel;
 use crate::policy::Choices;
@@ -29,7 +29,7 @@ const LONG_COPY: u64 = 64 << 10;
 #[cold]
 pub fn raise(py: Python<'_>, error: ShmError) -> PyErr {
     match error {
-        ShmError::System(error) => error.into(),
+        ShmError::System(error) => raise_system(py, error, None),
         ShmError::NotAnArena => PyValueError::new_err(error.to_string()),
         ShmError::Namespace | ShmError::Crowded => PyOSError::new_err(error.to_string()),
         ShmError::Lost | ShmError::Foreign | ShmError::Damaged(_) => {

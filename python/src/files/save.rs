@@ -44,7 +44,7 @@ pub fn save_file(
     });
     written.map_err(|stop| match (stop, ticker.raised.take()) {
         (_, Some(error)) => error,
-        (Stop::System(error), None) => raise_system(py, error, path),
+        (Stop::System(error), None) => raise_system(py, error, Some(path)),
         (Stop::Told, None) => std::io::Error::from(std::io::ErrorKind::Interrupted).into(),
     })
 }

@@ -1,5 +1,6 @@
 //! A parcel to a descriptor, straight from the memory of its buffers.
 
+use crate::error::raise_system;
 use crate::signals;
 use core::mem::ManuallyDrop;
 use ferropickle_core::parcel::pack::Packed;
@@ -22,7 +23,7 @@ pub fn descriptor_of(given: &Bound<'_, PyAny>) -> PyResult<RawFd> {
         return Err(PyTypeError::new_err(text));
     };
     if number < 0 {
-        return Err(Error::from_raw_os_error(libc::EBADF).into());
+        return Err(raise_system(given.py(), Error::from_raw_os_error(libc::EBADF), None));
     }
     Ok(number)
 }
@@ -61,6 +62,6 @@ pub fn write(py: Python<'_>, fd: RawFd, packed: &Packed<'_>) -> PyResult<u64> {
     });
     match raised {
         Some(error) => Err(error),
-        None => Ok(written?),
+        None => written.map_err(|error| raise_system(py, error, None)),
     }
 }

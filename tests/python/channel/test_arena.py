@@ -1,5 +1,6 @@
 """Arenas: what is put there arrives without a copy, is freed once, and never lies about itself."""
 
+import errno
 import gc
 import os
 import pickle
@@ -256,6 +257,27 @@ def test_arenas_leave_no_descriptor_and_no_memory():
     assert_no_growth(use, rounds=50)
 
 
+def test_memory_that_the_system_refuses_is_an_error_with_its_number():
+    said = run_python(
+        """
+        import resource
+        import ferropickle as fp
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+        try:
+            fp.Arena(64 << 20)
+        except OSError as error:
+            print(error)
+        # Channels do without.
+        here, there = fp.Channel.pair(capacity=64 << 20)
+        here.send(bytes(100))
+        assert there.recv() == bytes(100)
+        print(here)
+        """
+    )
+    assert said.startswith(f"[Errno {errno.EFBIG}] File too large\n")
+    assert "no shared memory" in said
+
+
 def test_memory_stays_flat_over_many_messages(arena, other):
     value = [np.zeros(10_000), np.ones(10)]
 
@@ -408,14 +430,15 @@ def test_a_full_folder_of_segments_goes_in_band():
     """Where memory cannot be had when it is written to, the process would end with SIGBUS."""
     said = run_python(
         """
-        import os, subprocess, sys
-        import numpy as np
-        import ferropickle as fp
+        import os, sys
         from helpers.sandbox import forbid_memfd, small_segment_folder
 
         if not small_segment_folder(8 << 20) or not forbid_memfd():
             print("not allowed")
             sys.exit(0)
+        import numpy as np
+        import ferropickle as fp
+
         with fp.Arena(64 << 20, name="full") as arena:
             first = arena.put([bytes(5 << 20)])
             assert first is not None

@@ -6,7 +6,7 @@ import platform
 import struct
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_NEW_MOUNTS, _PRIVATE = 0x00020000, (1 << 18) | (1 << 14)
+_NEW_MOUNTS, _NEW_USERS, _PRIVATE = 0x00020000, 0x10000000, (1 << 18) | (1 << 14)
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
 _ALLOW, _ERROR, _ENOSYS = 0x7FFF0000, 0x00050000, 38
 _MEMFD_CREATE = {"x86_64": (0xC000003E, 319), "aarch64": (0xC00000B7, 279)}
@@ -41,9 +41,22 @@ def forbid_memfd():
 
 
 def small_segment_folder(size):
-    """Mount an empty `/dev/shm` of this size, for this process alone; say whether that worked."""
-    if os.geteuid() or _LIBC.unshare(_NEW_MOUNTS):
-        return False
+    """Mount an empty `/dev/shm` of this size, for this process alone; say whether that worked.
+
+    Before there are threads: who is not root needs a namespace of users for it.
+    """
+    if _LIBC.unshare(_NEW_MOUNTS):
+        ids = {"setgroups": "deny"}
+        for kind, number in (("uid_map", os.geteuid()), ("gid_map", os.getegid())):
+            ids[kind] = f"{number} {number} 1"
+        if _LIBC.unshare(_NEW_USERS | _NEW_MOUNTS):
+            return False
+        try:
+            for name, text in ids.items():
+                with open(f"/proc/self/{name}", "w") as file:
+                    file.write(text)
+        except OSError:
+            return False
     if _LIBC.mount(b"none", b"/", None, _PRIVATE, None):
         return False
     options = f"size={size}".encode()

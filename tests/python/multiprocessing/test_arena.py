@@ -192,6 +192,59 @@ if __name__ == "__main__":
     assert out == "True False\nFalse\n"
 
 
+POOR = """
+import resource
+from helpers.sandbox import forbid_memfd, small_segment_folder
+
+if __name__ == "__main__":
+    if sys.argv[2] == "no large files":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+    elif not small_segment_folder(4 << 20) or not forbid_memfd():
+        print("not allowed")
+        sys.exit(0)
+"""
+
+
+@pytest.mark.parametrize("kind", ["no large files", "a full folder of segments"])
+def test_where_shared_memory_cannot_be_had(kind, tmp_path):
+    """A write to memory that is not there would end the process with SIGBUS."""
+    out = run_program(
+        tmp_path,
+        POOR
+        + HELPERS
+        + """
+def double(array):
+    return array * 2
+
+def send_back(end):
+    end.send(end.recv() * 2)
+
+if __name__ == "__main__":
+    array = np.arange(300_000.)
+    arrays = [array, np.arange(10.), np.arange(20_000.), array]
+    with mp.Pool(2) as pool:
+        for _ in range(3):
+            results = pool.map(double, arrays)
+            assert all((a * 2 == b).all() for a, b in zip(arrays, results))
+        large = np.ones(2 << 20)
+        assert not is_shared(pool.apply(double, [large]))
+        del results
+    here, there = mp.Pipe()
+    child = mp.Process(target=send_back, args=[there])
+    child.start()
+    there.close()
+    here.send(large)
+    assert (here.recv() == 2).all()
+    child.join()
+    assert child.exitcode == 0
+    print("worked")
+""",
+        "fork",
+        kind,
+    )
+    assert out in ("worked\n", "not allowed\n")
+
+
 def test_a_lane_is_attached_once(method, tmp_path):
     out = run_program(
         tmp_path,

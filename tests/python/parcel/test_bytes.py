@@ -1,5 +1,6 @@
 """Parcels as bytes: whole, in segments, through a descriptor, cut short, altered, crafted."""
 
+import errno
 import os
 import pickle
 import socket
@@ -163,6 +164,12 @@ class TestWritev:
         with pytest.raises(TypeError, match="fd must be an int or have fileno"):
             parcel.writev("a name")
         assert os.path.exists(tmp_path)
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+    def test_a_full_disk(self):
+        with open("/dev/full", "wb", 0) as full, pytest.raises(OSError) as raised:
+            fp.pack(sample()).writev(full)
+        assert raised.value.errno == errno.ENOSPC
 
 
 class TestParts:
