@@ -51,7 +51,7 @@ def _peak(call: Callable[[Any], Any], arg: Any) -> int:
 
 
 def _give_back() -> None:
-    """Free memory that the C library keeps goes back to the system, where the library can do that."""
+    """Let the C library return free memory to the system, if it is one that can."""
     import ctypes
 
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
