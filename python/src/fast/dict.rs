@@ -4,12 +4,12 @@
 //! Positions are those of `PyDict_Next`, so both can take turns.
 
 use super::{Obj, Own};
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 use core::ffi::c_void;
 use pyo3::ffi;
 
 /// `PyDictObject` (Include/cpython/dictobject.h).
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 #[repr(C)]
 struct Dict {
     base: ffi::PyObject,
@@ -22,7 +22,7 @@ struct Dict {
 
 /// `PyDictKeysObject` of builds with a GIL (internal/pycore_dict.h), without
 /// the index that follows.
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 #[repr(C)]
 pub(super) struct Keys {
     refcnt: isize,
@@ -36,19 +36,19 @@ pub(super) struct Keys {
 
 /// A table whose keys are not all strs: entries are hash, key, value; of other
 /// kinds key and value.
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 const GENERAL: u8 = 0;
 
 /// Number of entries. Needs a dict, or an object of a subclass.
 #[inline(always)]
 pub fn len(dict: Obj) -> isize {
     // SAFETY: the caller checked the type.
-    #[cfg(all(Py_3_11, not(Py_3_14)))]
+    #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
     unsafe {
         (*dict.ptr().cast::<Dict>()).used
     }
     // SAFETY: as above.
-    #[cfg(not(all(Py_3_11, not(Py_3_14))))]
+    #[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
     unsafe {
         ffi::PyDict_Size(dict.ptr())
     }
@@ -56,7 +56,7 @@ pub fn len(dict: Obj) -> isize {
 
 /// The entry at `pos`, which moves on; `None` at the end. Valid whatever
 /// happened to the dict between two calls.
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 #[inline(always)]
 pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
     let raw = dict.ptr().cast::<Dict>();
@@ -87,15 +87,35 @@ pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
 }
 
 /// The position after the last entry; `None` where the layout is not known.
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 pub fn end(dict: Obj) -> Option<isize> {
     let raw = dict.ptr().cast::<Dict>();
     // SAFETY: a dict by the caller's check, whose keys are alive with it.
     unsafe { Some(if (*raw).values.is_null() { (*(*raw).keys).entries } else { (*raw).used }) }
 }
 
+/// The position after the last entry.
+#[cfg(not(Py_3_11))]
+pub fn end(dict: Obj) -> Option<isize> {
+    /// `PyDictKeysObject` (Objects/dict-common.h).
+    #[repr(C)]
+    struct Keys {
+        refcnt: isize,
+        size: isize,
+        lookup: *const core::ffi::c_void,
+        usable: isize,
+        entries: isize,
+    }
+    let raw = dict.ptr().cast::<ffi::PyDictObject>();
+    // SAFETY: a dict by the caller's check, whose keys are alive with it.
+    unsafe {
+        let entries = || (*(*raw).ma_keys.cast::<Keys>()).entries;
+        Some(if (*raw).ma_values.is_null() { entries() } else { (*raw).ma_used })
+    }
+}
+
 /// The position after the last entry: not known.
-#[cfg(not(all(Py_3_11, not(Py_3_14))))]
+#[cfg(all(Py_3_11, any(Py_3_15, Py_GIL_DISABLED)))]
 pub fn end(_dict: Obj) -> Option<isize> {
     None
 }
@@ -104,7 +124,7 @@ pub fn end(_dict: Obj) -> Option<isize> {
 ///
 /// # Safety
 /// The table must be alive.
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 #[inline(always)]
 pub(super) unsafe fn first_entry(keys: *const Keys) -> *const *mut ffi::PyObject {
     // SAFETY: the index, as long as the table says, and the entries follow it.
@@ -116,11 +136,11 @@ pub(super) unsafe fn first_entry(keys: *const Keys) -> *const *mut ffi::PyObject
 ///
 /// # Safety
 /// `values` must be those of a dict with more than `pos` entries.
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 #[inline(always)]
 pub(super) unsafe fn split(values: *const c_void, pos: isize) -> (usize, *mut ffi::PyObject) {
     // SAFETY: up to 3.12 the order lies before the values, backwards, after two
-    // bytes of sizes; in 3.13 four bytes of sizes, padded, stand before the
+    // bytes of sizes; from 3.13 on four bytes of sizes, padded, stand before the
     // values and the order behind as many as the first says.
     unsafe {
         #[cfg(not(Py_3_13))]
@@ -138,7 +158,7 @@ pub(super) unsafe fn split(values: *const c_void, pos: isize) -> (usize, *mut ff
 
 /// The entry at `pos`, which moves on; `None` at the end. Valid whatever
 /// happened to the dict between two calls.
-#[cfg(not(all(Py_3_11, not(Py_3_14))))]
+#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
 #[inline(always)]
 pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
     let mut key = core::ptr::null_mut();

@@ -8,7 +8,7 @@ use pyo3::ffi;
 /// type gives its instances a dict.
 #[inline(always)]
 pub fn dict(obj: Obj) -> Result<Own, Raised> {
-    #[cfg(all(Py_3_11, not(Py_3_14)))]
+    #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
     if let Some(dict) = managed_dict(obj) {
         return Ok(dict.own());
     }
@@ -17,7 +17,7 @@ pub fn dict(obj: Obj) -> Result<Own, Raised> {
 }
 
 /// The dict of an object that keeps it in front of itself, if it has been made.
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 #[inline(always)]
 fn managed_dict(obj: Obj) -> Option<Obj> {
     // SAFETY: a type with this flag (bit 4) has room for the pointer three words
@@ -47,9 +47,9 @@ pub enum Attributes {
 #[derive(Clone, Copy, Debug)]
 pub struct Inline {
     /// The first of the keys that the class has for its instances.
-    #[cfg(all(Py_3_11, not(Py_3_14)))]
+    #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
     keys: *const *mut ffi::PyObject,
-    #[cfg(all(Py_3_11, not(Py_3_14)))]
+    #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
     values: *const core::ffi::c_void,
     len: isize,
 }
@@ -65,20 +65,20 @@ impl Inline {
     #[inline(always)]
     pub fn get(&self, at: isize) -> (Obj, Obj) {
         debug_assert!(at < self.len);
-        #[cfg(all(Py_3_11, not(Py_3_14)))]
+        #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
         // SAFETY: in bounds; the class holds the key, the instance the value.
         unsafe {
             let (index, value) = super::dict::split(self.values, at);
             (Obj::new(*self.keys.add(index * 2)), Obj::new(value))
         }
-        #[cfg(not(all(Py_3_11, not(Py_3_14))))]
+        #[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
         unreachable!("this version's instances are not read inline")
     }
 }
 
 /// Where an instance's attributes are; `None` where this version's layout is
 /// not known. Needs an object whose type gives its instances a dict.
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 #[inline(always)]
 pub fn attributes(obj: Obj) -> Option<Attributes> {
     if let Some(dict) = managed_dict(obj) {
@@ -113,7 +113,7 @@ pub fn attributes(obj: Obj) -> Option<Attributes> {
 }
 
 /// As above: not known.
-#[cfg(not(all(Py_3_11, not(Py_3_14))))]
+#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
 pub fn attributes(_obj: Obj) -> Option<Attributes> {
     None
 }
@@ -122,11 +122,11 @@ pub fn attributes(_obj: Obj) -> Option<Attributes> {
 ///
 /// # Safety
 /// The type must have the flag of a managed dict, and the object no dict.
-#[cfg(all(Py_3_11, not(Py_3_14)))]
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 #[inline(always)]
 unsafe fn inline_values(obj: Obj) -> Option<*const core::ffi::c_void> {
     // SAFETY: 3.11 has a pointer to them four words before the instance; 3.12
-    // three words before it, less one; 3.13 has them after the instance, if its
+    // three words before it, less one; from 3.13 on they are after the instance, if its
     // type has a flag (bit 2) and their fourth byte is not zero.
     unsafe {
         #[cfg(not(Py_3_12))]

@@ -474,6 +474,14 @@ pub fn set_contains(set: Obj, element: Obj) -> Result<bool, Raised> {
     }
 }
 
+/// The places of a set's table: `PySetObject` (Include/cpython/setobject.h),
+/// the same in all versions.
+#[inline(always)]
+pub fn set_end(set: Obj) -> isize {
+    // SAFETY: a set or frozenset by the caller's check.
+    unsafe { (*set.ptr().cast::<ffi::PySetObject>()).mask + 1 }
+}
+
 /// The set's element at `pos`, which moves on; `None` at the end.
 #[inline(always)]
 pub fn set_next(set: Obj, pos: &mut isize) -> Option<Obj> {

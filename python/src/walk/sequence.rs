@@ -340,6 +340,9 @@ impl Walker {
         else {
             unreachable!("the caller looked at the frame")
         };
+        if self.split.depth == depth {
+            return self.split(depth);
+        }
         loop {
             if fast::set_len(obj) != size {
                 return Err(
@@ -347,6 +350,9 @@ impl Walker {
                 );
             }
             self.boundary()?;
+            if self.split.depth == depth {
+                return self.split(depth);
+            }
             if fast::set_len(obj) != size {
                 continue;
             }

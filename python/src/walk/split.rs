@@ -86,6 +86,9 @@ pub enum Items {
     Tuple(Obj),
     /// By the positions of its entries.
     Dict(Obj),
+    /// By the places of its table.
+    Set(Obj),
+    FrozenSet(Obj),
 }
 
 /// The parts of one wave.
@@ -212,6 +215,21 @@ impl Walker {
                 self.op(Op::Mark);
                 if let Frame::Dict { pos, at, in_batch, .. } = &mut self.frames[depth] {
                     (*pos, *at, *in_batch) = (reached, reached, 0);
+                }
+            }
+            Frame::Set { obj, pos, frozen, .. } => {
+                let items = if frozen {
+                    Items::FrozenSet(obj)
+                } else {
+                    self.op(Op::Additems);
+                    Items::Set(obj)
+                };
+                let reached = self.split_items(items, pos, fast::set_end(obj))?;
+                if !frozen {
+                    self.op(Op::Mark);
+                }
+                if let Frame::Set { pos, in_batch, .. } = &mut self.frames[depth] {
+                    (*pos, *in_batch) = (reached, 0);
                 }
             }
             _ => {}
@@ -359,6 +377,7 @@ fn standing(frame: &Frame) -> Option<(Obj, isize, isize)> {
         Frame::Dict { obj, pos, batch: Batch::Marked, build: false, .. } => {
             fast::dict_end(*obj).map(|end| (*obj, *pos, end - pos))
         }
+        Frame::Set { obj, pos, .. } => Some((*obj, *pos, fast::set_end(*obj) - pos)),
         _ => None,
     }
 }
@@ -372,6 +391,13 @@ fn is_number(frame: &Frame, at: isize) -> bool {
             let mut pos = at;
             match fast::dict_next(*obj, &mut pos) {
                 Some((_, value)) => value,
+                None => return true,
+            }
+        }
+        Frame::Set { obj, .. } => {
+            let mut pos = at;
+            match fast::set_next(*obj, &mut pos) {
+                Some(item) => item,
                 None => return true,
             }
         }

@@ -92,6 +92,8 @@ impl Worker {
             Items::List(list) => walk.list_part(list, from, to)?,
             Items::Tuple(tuple) => walk.tuple_part(tuple, from, to)?,
             Items::Dict(dict) => walk.dict_part(dict, from, to)?,
+            Items::Set(set) => walk.set_part(set, from, to, true)?,
+            Items::FrozenSet(set) => walk.set_part(set, from, to, false)?,
         }
         walk.check_memory()?;
         Ok(walk.enc.end_part(|storage, len| storage.swap_heap(Vec::new(), len)))
@@ -167,6 +169,29 @@ impl Walker {
         }
         if in_batch > 0 {
             self.op(Op::Setitems);
+        }
+        Ok(())
+    }
+
+    /// The elements at places from `from` up to `to`.
+    fn set_part(&mut self, set: Obj, from: isize, to: isize, batches: bool) -> Result<(), Stop> {
+        let (mut pos, mut in_batch) = (from, 0);
+        while let Some(item) = fast::set_next(set, &mut pos)
+            && pos <= to
+        {
+            if batches && in_batch == BATCH_ITEMS {
+                self.op(Op::Additems);
+                in_batch = 0;
+            }
+            if batches && in_batch == 0 {
+                self.op(Op::Mark);
+            }
+            in_batch += 1;
+            self.refuse_key_of_user(item)?;
+            self.save_fully(item)?;
+        }
+        if batches && in_batch > 0 {
+            self.op(Op::Additems);
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ def test_strangers_stay_strangers():
     # Freed memory is used again at once: addresses alone are no proof.
     class Fresh:
         def __reduce__(self):
-            gc.collect()
+            gc.collect(0)
             return np.copy, (np.full(50, next(counter), dtype=np.int64)[1:],)
 
     counter = iter(range(1000))

@@ -94,6 +94,9 @@ GRAPHS = {
         for n in range(200_000)
     ],
     "sets": lambda: [{n, n + 1, str(n)} for n in range(150_000)],
+    "a set": lambda: {f"text {n}" for n in range(300_000)},
+    "a set of tuples": lambda: {(n, f"text {n}") for n in range(200_000)},
+    "a frozen set": lambda: frozenset((n, f"text {n}", b"%d" % n) for n in range(200_000)),
     "strings": lambda: [f"text {n}" for n in range(300_000)],
     "two in one": lambda: {
         "a": [record(n) for n in range(40_000)],
