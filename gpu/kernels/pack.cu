@@ -1,46 +1,79 @@
 // Many arrays in one copy: gather packs pieces of device memory side by side, scatter puts them back.
 //
-// A piece is rows of bytes with a distance between them. Blocks share the work in x, pieces in y. Where both sides
-// and the row allow it, 16 bytes go at a time.
+// A piece is a part of an array's elements as they are when packed, one after another; on the other side they lie in
+// blocks that the axes step over. The work is cut into units of bytes, each a block's, so that large and small pieces share
+// the device evenly. The tables may lie in locked host memory: a block reads its rows once.
+
+typedef unsigned long long u64;
 
 struct Piece {
-    // The side that may be strided, and the packed one.
-    unsigned long long strided;
-    unsigned long long packed;
-    unsigned long long row;    // bytes of a row
-    unsigned long long rows;
-    long long stride;          // from row to row; may be negative, and 0 for a row that is repeated
+    u64 strided;    // the element whose indices are all 0
+    u64 packed;     // where the packed side of this piece begins
+    u64 from;       // how far into the array's packed bytes that is
+    u64 bytes;
+    u64 block;      // bytes that lie together on the strided side
+    u64 first;      // number of its first unit
+    unsigned axes;  // where its axes begin in their table
+    unsigned count; // how many they are
+    unsigned width; // bytes at a time; addresses, strides and, where there are axes, blocks are multiples of it
+    unsigned unused;
 };
 
+struct Axis {
+    u64 len;
+    long long stride; // may be negative, and 0 for elements that are repeated
+};
+
+const unsigned MOST_AXES = 64;
+
 template <typename T, bool GATHER>
-__device__ void move(const Piece &piece) {
-    unsigned long long each = piece.row / sizeof(T);
-    unsigned long long all = each * piece.rows;
-    unsigned long long step = (unsigned long long)gridDim.x * blockDim.x;
-    for (unsigned long long i = blockIdx.x * (unsigned long long)blockDim.x + threadIdx.x; i < all; i += step) {
-        unsigned long long row = i / each, column = i % each;
-        T *strided = (T *)(piece.strided + (long long)row * piece.stride) + column;
-        T *packed = (T *)piece.packed + i;
+__device__ void move(const Piece &piece, const Axis *axes, u64 begin, u64 end) {
+    for (u64 at = begin + threadIdx.x * sizeof(T); at < end; at += blockDim.x * sizeof(T)) {
+        u64 place = piece.from + at, address = piece.strided;
+        if (piece.count) {
+            u64 number = place / piece.block;
+            address += place % piece.block;
+            #pragma unroll 1
+            for (unsigned k = piece.count - 1; k; k--) {
+                address += (u64)((long long)(number % axes[k].len) * axes[k].stride);
+                number /= axes[k].len;
+            }
+            address += (u64)((long long)number * axes[0].stride);
+        } else {
+            address += place;
+        }
+        T *strided = (T *)address, *packed = (T *)(piece.packed + at);
         if (GATHER) *packed = *strided;
         else *strided = *packed;
     }
 }
 
 template <bool GATHER>
-__device__ void move_all(const Piece *pieces, unsigned count) {
-    for (unsigned p = blockIdx.y; p < count; p += gridDim.y) {
-        Piece piece = pieces[p];
-        unsigned long long low = piece.strided | piece.packed | piece.row | (unsigned long long)piece.stride;
-        if (low % 16 == 0) move<uint4, GATHER>(piece);
-        else if (low % 4 == 0) move<unsigned, GATHER>(piece);
-        else move<unsigned char, GATHER>(piece);
-    }
+__device__ void move_unit(const Piece *pieces, const Axis *all_axes, const unsigned *units, u64 unit) {
+    __shared__ Piece piece;
+    __shared__ Axis axes[MOST_AXES];
+    const u64 *row = (const u64 *)(pieces + units[blockIdx.x]);
+    if (threadIdx.x < sizeof(Piece) / 8) ((u64 *)&piece)[threadIdx.x] = row[threadIdx.x];
+    __syncthreads();
+    for (unsigned k = threadIdx.x; k < 2 * piece.count; k += blockDim.x)
+        ((u64 *)axes)[k] = ((const u64 *)(all_axes + piece.axes))[k];
+    __syncthreads();
+    u64 begin = (blockIdx.x - piece.first) * unit;
+    u64 end = piece.bytes - begin < unit ? piece.bytes : begin + unit;
+    u64 wide = end & ~(u64)(piece.width - 1);
+    if (piece.width == 16) move<uint4, GATHER>(piece, axes, begin, wide);
+    else if (piece.width == 8) move<u64, GATHER>(piece, axes, begin, wide);
+    else if (piece.width == 4) move<unsigned, GATHER>(piece, axes, begin, wide);
+    else if (piece.width == 2) move<unsigned short, GATHER>(piece, axes, begin, wide);
+    else wide = begin;
+    move<unsigned char, GATHER>(piece, axes, wide, end);
 }
 
-extern "C" __global__ void ferropickle_gather(const Piece *pieces, unsigned count) {
-    move_all<true>(pieces, count);
+// One block for each unit of `unit` bytes, a multiple of 16; units[i] is the piece of the i-th.
+extern "C" __global__ void ferropickle_gather(const Piece *pieces, const Axis *axes, const unsigned *units, u64 unit) {
+    move_unit<true>(pieces, axes, units, unit);
 }
 
-extern "C" __global__ void ferropickle_scatter(const Piece *pieces, unsigned count) {
-    move_all<false>(pieces, count);
+extern "C" __global__ void ferropickle_scatter(const Piece *pieces, const Axis *axes, const unsigned *units, u64 unit) {
+    move_unit<false>(pieces, axes, units, unit);
 }

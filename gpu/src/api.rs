@@ -240,6 +240,21 @@ pub enum GpuError {
     Capturing,
     /// A buffer has fewer bytes than a copy of it.
     TooSmall,
+    /// These bytes are not in one allocation that the device can read.
+    NotThere {
+        /// Where they begin.
+        address: u64,
+        /// How many they are.
+        bytes: u64,
+        /// The device.
+        device: DeviceId,
+    },
+    /// Elements that have memory in common cannot be written to one by one.
+    Overlapping,
+    /// The array has more axes than any library gives one.
+    TooManyAxes,
+    /// The host has no memory for so many bytes.
+    NoHostMemory(usize),
     /// The driver was started in the parent, and this process was forked from it: no driver survives that.
     Forked {
         /// The process that started the driver.
@@ -269,6 +284,15 @@ impl fmt::Display for GpuError {
             Self::Capturing => f.write_str(
                 "the stream is being captured into a graph; pickle before the capture begins or after it has ended",
             ),
+            Self::NotThere { address, bytes, device } => write!(
+                f,
+                "{bytes} bytes at {address:#x} are not in memory that the device {device} can read"
+            ),
+            Self::Overlapping => {
+                f.write_str("elements of the array share memory: it cannot be written to")
+            }
+            Self::TooManyAxes => f.write_str("the array has too many axes"),
+            Self::NoHostMemory(bytes) => write!(f, "no memory for {bytes} bytes"),
             Self::TooSmall => f.write_str("the buffer is smaller than the copy"),
             Self::NoDevice => f.write_str("the GPU driver has no device for this process"),
             Self::Forked { started_by } => write!(

@@ -3,6 +3,8 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`api`] | the types that the rest of the project sees: devices by UUID, streams, placement, errors; no driver's names |
+//! | [`region`] | arrays in device memory, by address and layout |
+//! | [`plan`] | how many arrays become few copies |
 //! | `enabled` | the CUDA driver, loaded at run time (feature `cuda`) |
 //! | `disabled` | the same functions where the feature is off: each answers [`GpuError::NotBuilt`] |
 //!
@@ -14,6 +16,9 @@
 //! processes that every later room keeps are in `DESIGN.md` beside this crate's manifest.
 
 pub mod api;
+pub mod plan;
+#[allow(unsafe_code, reason = "whoever names device memory vouches for it")]
+pub mod region;
 
 #[cfg(not(feature = "cuda"))]
 mod disabled;
@@ -25,9 +30,12 @@ pub use api::{
     Placement, PointerInfo, StreamRef,
 };
 
+pub use region::Region;
+
 #[cfg(not(feature = "cuda"))]
 pub use disabled::{Device, devices, driver_present, open_device, probe};
 #[cfg(feature = "cuda")]
 pub use enabled::{
-    Current, Device, Pinned, PinnedPool, Stream, Turn, devices, driver_present, open_device, probe,
+    Current, Device, DeviceBuffer, Pinned, PinnedPool, Seen, Stager, Stream, Turn, devices,
+    driver_present, open_device, probe,
 };

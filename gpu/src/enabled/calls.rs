@@ -3,7 +3,7 @@
 //! They are looked up once, from the library that cudarc has loaded. A function that some supported driver lacks
 //! is optional.
 
-use std::ffi::{c_int, c_uint, c_ulonglong, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void};
 use std::sync::OnceLock;
 
 use cudarc::driver::sys;
@@ -13,6 +13,39 @@ use crate::api::GpuError;
 
 /// A context, a stream, an event: what the driver gives to be given back.
 pub type Handle = usize;
+
+/// `CUDA_MEMCPY2D`: rows of bytes, from one side to the other.
+#[repr(C)]
+pub struct CopyRows {
+    /// Where the rows are read.
+    pub from: Side,
+    /// Where they are written.
+    pub to: Side,
+    /// Bytes of a row.
+    pub width: usize,
+    /// How many rows.
+    pub height: usize,
+}
+
+/// One side of a [`CopyRows`].
+#[repr(C)]
+pub struct Side {
+    x: usize,
+    y: usize,
+    kind: c_uint,
+    host: usize,
+    device: c_ulonglong,
+    array: usize,
+    pitch: usize,
+}
+
+impl Side {
+    /// Rows in memory that the driver knows: it finds out whose it is.
+    pub fn known(address: u64, pitch: usize) -> Self {
+        const UNIFIED: c_uint = 4;
+        Self { x: 0, y: 0, kind: UNIFIED, host: 0, device: address, array: 0, pitch }
+    }
+}
 
 macro_rules! calls {
     ($($(#[$meta:meta])* $name:ident = $symbol:literal ($($arg:ident: $kind:ty),*);)*) => {
@@ -41,6 +74,7 @@ macro_rules! calls {
                 /// # Safety
                 ///
                 /// Handles are the driver's and alive, pointers are valid for what the driver's reference says.
+                #[allow(clippy::too_many_arguments, reason = "the driver's functions have what they have")]
                 pub unsafe fn $name(&self, $($arg: $kind),*) -> Result<(), GpuError> {
                     // SAFETY: the caller vouches for the arguments.
                     match unsafe { (self.$name)($($arg),*) } {
@@ -96,6 +130,20 @@ calls! {
     copy_to_host = "cuMemcpyDtoHAsync_v2" (to: *mut c_void, from: c_ulonglong, size: usize, stream: Handle);
     /// Copies to the device, in the order of a stream.
     copy_to_device = "cuMemcpyHtoDAsync_v2" (to: c_ulonglong, from: *const c_void, size: usize, stream: Handle);
+    /// Device memory.
+    memory_alloc = "cuMemAlloc_v2" (address: *mut c_ulonglong, size: usize);
+    /// Gives it back, once the work of the context is done.
+    memory_free = "cuMemFree_v2" (address: c_ulonglong);
+    /// Copies within a device, in the order of a stream.
+    copy_within = "cuMemcpyDtoDAsync_v2" (to: c_ulonglong, from: c_ulonglong, size: usize, stream: Handle);
+    /// Copies rows, in the order of a stream.
+    copy_rows = "cuMemcpy2DAsync_v2" (what: *const CopyRows, stream: Handle);
+    /// A module from the text of its kernels.
+    module_load = "cuModuleLoadData" (module: *mut Handle, image: *const c_void);
+    /// A kernel of a module.
+    module_function = "cuModuleGetFunction" (function: *mut Handle, module: Handle, name: *const c_char);
+    /// Launches a kernel, in the order of a stream.
+    launch = "cuLaunchKernel" (function: Handle, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint, block_y: c_uint, block_z: c_uint, shared: c_uint, stream: Handle, parameters: *mut *mut c_void, extra: *mut *mut c_void);
     /// Several facts about a pointer at once.
     pointer_attributes = "cuPointerGetAttributes" (count: c_uint, names: *mut c_uint, values: *mut *mut c_void, pointer: c_ulonglong);
 }

@@ -11,7 +11,7 @@ pub(super) struct Fence(Event);
 
 impl Fence {
     /// After what the stream has been told to do so far.
-    fn new(current: &Current<'_>, stream: &Stream) -> Result<Self, GpuError> {
+    pub fn new(current: &Current<'_>, stream: &Stream) -> Result<Self, GpuError> {
         let event = Event::take(current)?;
         // SAFETY: the stream is alive and of the current device.
         unsafe { event.record(current, stream.handle()) }?;
@@ -86,7 +86,11 @@ impl Stream {
     }
 
     /// Leaves a fence behind a copy; without one, the copy is waited for.
-    fn keep(&self, current: &Current<'_>, fence: &mut Option<Fence>) -> Result<(), GpuError> {
+    pub(super) fn keep(
+        &self,
+        current: &Current<'_>,
+        fence: &mut Option<Fence>,
+    ) -> Result<(), GpuError> {
         match Fence::new(current, self) {
             Ok(made) => {
                 *fence = Some(made);

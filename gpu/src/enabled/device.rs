@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::calls::{Calls, Handle, driver, started};
 use super::event::EventPool;
+use super::staging::Stager;
 use crate::api::{DeviceId, GpuError};
 
 /// A device whose primary context this process holds: the one that every library of the process shares.
@@ -18,6 +19,7 @@ pub struct Device {
     ordinal: c_int,
     context: Handle,
     pub(super) events: EventPool,
+    pub(super) stager: OnceLock<Stager>,
 }
 
 /// The UUIDs of the devices that this process sees, by ordinal.
@@ -65,8 +67,8 @@ pub fn open_device(id: DeviceId) -> Result<Arc<Device>, GpuError> {
         calls.device_get(&mut device, found as c_int)?;
         calls.primary_retain(&mut context, device)?;
     }
-    let device =
-        Arc::new(Device { id, ordinal: found as c_int, context, events: EventPool::default() });
+    let (events, stager) = (EventPool::default(), OnceLock::new());
+    let device = Arc::new(Device { id, ordinal: found as c_int, context, events, stager });
     open.insert(id, device.clone());
     Ok(device)
 }

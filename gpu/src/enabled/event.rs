@@ -65,6 +65,7 @@ impl Event {
 
     /// Whether the event has happened.
     pub fn has_happened(&self, current: &Current<'_>) -> Result<bool, GpuError> {
+        let _relaxed = Relaxed::new(current.calls)?;
         // SAFETY: the event is alive while `self` is.
         match unsafe { current.calls.event_query(self.handle) } {
             Ok(()) => Ok(true),
@@ -75,6 +76,7 @@ impl Event {
 
     /// Waits until the event has happened.
     pub fn wait(&self, current: &Current<'_>) -> Result<(), GpuError> {
+        let _relaxed = Relaxed::new(current.calls)?;
         // SAFETY: the event is alive while `self` is.
         unsafe { current.calls.event_synchronize(self.handle) }
     }

@@ -8,6 +8,8 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ferropickle_core::buffer::{Buffer, Owner};
+
 use super::calls::started;
 use super::copy::Fence;
 use super::device::{Current, Device, Relaxed};
@@ -55,6 +57,8 @@ struct Memory {
 
 // SAFETY: it is plain memory of the process; the driver's functions on it may be called on any thread.
 unsafe impl Send for Memory {}
+// SAFETY: a shared reference to it gives no access to the memory.
+unsafe impl Sync for Memory {}
 
 /// A buffer from the pool. Dropped, it goes back; the next user gets it when the work on it is done.
 pub struct Pinned {
@@ -198,7 +202,31 @@ impl Pinned {
         let fits = size <= self.length;
         self.memory.as_mut().filter(|_| fits).map(|memory| (memory.at.as_ptr(), &mut memory.fence))
     }
+
+    /// The bytes, once the work on them is done, as buffers between these bounds. The memory goes back to its pool when the last
+    /// of them is gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pinned::bytes`].
+    ///
+    /// # Panics
+    ///
+    /// If bounds do not lie within.
+    pub fn into_buffers(
+        mut self,
+        bounds: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Result<Vec<Buffer>, GpuError> {
+        let bytes = self.bytes()?;
+        let (at, len) = (NonNull::from(&mut *bytes).cast(), bytes.len());
+        // SAFETY: the memory stays where it is until its owner is dropped, and nobody but the owner has it.
+        let whole = unsafe { Buffer::from_raw(at, len, Arc::new(self)) };
+        let part = |(from, len)| whole.part(from, len).expect("within");
+        Ok(bounds.into_iter().map(part).collect())
+    }
 }
+
+impl Owner for Pinned {}
 
 impl Drop for Pinned {
     fn drop(&mut self) {

@@ -17,7 +17,7 @@ pub struct Stream {
 }
 
 /// The handle by which the driver knows a stream.
-fn handle_of(stream: StreamRef) -> Handle {
+pub(super) fn handle_of(stream: StreamRef) -> Handle {
     match stream {
         StreamRef::Default => 1,
         StreamRef::PerThread => 2,
@@ -26,7 +26,7 @@ fn handle_of(stream: StreamRef) -> Handle {
 }
 
 /// Refuses a stream that is being captured into a graph. Nothing but the question is asked of it.
-fn refuse_captured(current: &Current<'_>, stream: Handle) -> Result<(), GpuError> {
+pub(super) fn refuse_captured(current: &Current<'_>, stream: Handle) -> Result<(), GpuError> {
     let mut status = 0;
     // SAFETY: `status` is live; `StreamRef` says that the stream outlives its use.
     match unsafe { current.calls.stream_capturing(stream, &mut status) } {
@@ -129,6 +129,11 @@ impl Turn<'_> {
     pub fn give_back(mut self) -> Result<(), GpuError> {
         self.open = false;
         self.close()
+    }
+
+    /// Ends the turn where what our stream was told to do is done: there is nothing to hold anybody back for.
+    pub(super) fn done(mut self) {
+        self.open = false;
     }
 
     fn close(&self) -> Result<(), GpuError> {

@@ -7,6 +7,8 @@ mod contexts;
 mod order;
 mod pinned;
 mod pointers;
+mod staging;
+mod staging_order;
 #[allow(unsafe_code, reason = "driver calls as a user's library makes them; a fork")]
 mod user;
 

@@ -1,6 +1,5 @@
 //! The two edges between a producer's stream and ours, and captures, which must not be spoilt.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use ferropickle_gpu::{
@@ -35,10 +34,6 @@ fn scene() -> Scene {
     }
 }
 
-fn named(stream: u64) -> StreamRef {
-    StreamRef::Handle(NonZeroUsize::new(stream as usize).unwrap())
-}
-
 impl Scene {
     fn write_late(&self, stream: u64) {
         user::write_late(self.address, self.fresh, 4, stream);
@@ -58,7 +53,7 @@ tests! {
         let mut scene = scene();
         let producer = user::stream();
         scene.write_late(producer);
-        assert_eq!(scene.read_after(Some(named(producer))).unwrap(), NEW);
+        assert_eq!(scene.read_after(Some(user::named(producer))).unwrap(), NEW);
     }
 
     [HELD] => fn without_the_edge_it_is_not() {
@@ -78,7 +73,7 @@ tests! {
     [HELD] => fn the_producer_is_held_back_until_we_have_read() {
         let mut scene = scene();
         let producer = user::stream();
-        let turn = scene.stream.after(Some(named(producer))).unwrap();
+        let turn = scene.stream.after(Some(user::named(producer))).unwrap();
         user::copy_to_host(&scene.stream, scene.address, &mut scene.buffer, 4).unwrap();
         turn.give_back().unwrap();
         scene.write_late(producer);
@@ -91,7 +86,7 @@ tests! {
         let mut scene = scene();
         let producer = user::stream();
         {
-            let _turn = scene.stream.after(Some(named(producer))).unwrap();
+            let _turn = scene.stream.after(Some(user::named(producer))).unwrap();
             user::copy_to_host(&scene.stream, scene.address, &mut scene.buffer, 4).unwrap();
         }
         scene.write_late(producer);
@@ -102,7 +97,7 @@ tests! {
     [HELD] => fn without_the_second_edge_it_writes_too_early() {
         let mut scene = scene();
         let producer = user::stream();
-        std::mem::forget(scene.stream.after(Some(named(producer))).unwrap());
+        std::mem::forget(scene.stream.after(Some(user::named(producer))).unwrap());
         user::copy_to_host(&scene.stream, scene.address, &mut scene.buffer, 4).unwrap();
         scene.write_late(producer);
         user::ok("cuStreamSynchronize", &[producer]);
@@ -124,11 +119,11 @@ tests! {
         let producer = user::stream();
         user::ok("cuStreamBeginCapture_v2", &[producer, 0]);
         scene.write_late(producer);
-        assert_eq!(scene.read_after(Some(named(producer))), Err(GpuError::Capturing));
+        assert_eq!(scene.read_after(Some(user::named(producer))), Err(GpuError::Capturing));
         let mut graph = 0u64;
         user::ok("cuStreamEndCapture", &[producer, &raw mut graph as u64]);
         assert_eq!(user::read(scene.address, 4), OLD);
-        assert_eq!(scene.read_after(Some(named(producer))).unwrap(), OLD);
+        assert_eq!(scene.read_after(Some(user::named(producer))).unwrap(), OLD);
     }
 
     [] => fn the_default_stream_is_refused_while_a_stream_it_orders_is_captured() {
@@ -154,7 +149,7 @@ tests! {
         let mut scene = scene();
         let producer = user::stream();
         for _ in 0..200 {
-            scene.read_after(Some(named(producer))).unwrap();
+            scene.read_after(Some(user::named(producer))).unwrap();
         }
         assert!(user::reported("cuEventRecord") >= 600);
         assert!(user::reported("cuEventCreate") <= 4, "{}", user::reported("cuEventCreate"));
@@ -164,12 +159,12 @@ tests! {
         let mut scene = scene();
         let producer = user::stream();
         user::control("fault cuStreamWaitEvent:2=4242");
-        let error = scene.read_after(Some(named(producer))).unwrap_err();
+        let error = scene.read_after(Some(user::named(producer))).unwrap_err();
         assert_eq!(error, GpuError::Failed { call: "cuStreamWaitEvent", code: 4242 });
         user::control("nofaults");
         user::control("fault cuEventRecord:1=700");
-        let lost = scene.read_after(Some(named(producer))).unwrap_err();
+        let lost = scene.read_after(Some(user::named(producer))).unwrap_err();
         assert!(lost.to_string().contains("context is lost"), "{lost}");
-        assert!(scene.read_after(Some(named(producer))).is_err(), "and stays so");
+        assert!(scene.read_after(Some(user::named(producer))).is_err(), "and stays so");
     }
 }

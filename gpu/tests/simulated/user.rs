@@ -1,9 +1,12 @@
 //! What a user's own library does with the driver: calls by name, with statuses; and what tests ask of the simulator.
 
 use std::ffi::{CString, c_char, c_int};
+use std::num::NonZeroUsize;
 
 use cudarc::driver::sys;
-use ferropickle_gpu::{GpuError, Pinned, Stream};
+use ferropickle_core::copy::Source;
+use ferropickle_core::strided::Layout;
+use ferropickle_gpu::{GpuError, Pinned, Region, Stream, StreamRef};
 
 /// Calls a driver function with up to six arguments; the status.
 pub fn call(name: &str, arguments: &[u64]) -> c_int {
@@ -75,6 +78,17 @@ pub fn locked(bytes: &[u8]) -> u64 {
     at
 }
 
+/// Bytes of locked memory.
+pub fn host(at: u64, len: usize) -> Vec<u8> {
+    // SAFETY: tests name memory that they have locked, and no copy into it is under way.
+    unsafe { std::slice::from_raw_parts(at as *const u8, len) }.to_vec()
+}
+
+/// A stream of a user's by its handle.
+pub fn named(stream: u64) -> StreamRef {
+    StreamRef::Handle(NonZeroUsize::new(stream as usize).unwrap())
+}
+
 /// Queues a write of a producer's in its stream.
 pub fn write_late(address: u64, from: u64, size: usize, stream: u64) {
     ok("cuMemcpyHtoDAsync_v2", &[address, from, size as u64, stream]);
@@ -110,6 +124,32 @@ pub fn control(command: &str) {
 
 /// A number of the simulator's report, by the key before it; 0 if it is not there.
 pub fn reported(key: &str) -> u64 {
+    let text = report();
+    let after = text.split_once(&format!("\"{key}\":")).map_or("", |(_, rest)| rest);
+    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
+
+/// How many copies went in a direction, and their bytes.
+pub fn copies(direction: &str) -> (u64, u64) {
+    let text = report();
+    let Some((_, after)) = text.split_once(&format!("\"{direction}\":[")) else { return (0, 0) };
+    let (numbers, _) = after.split_once(']').unwrap();
+    let (count, bytes) = numbers.split_once(',').unwrap();
+    (count.parse().unwrap(), bytes.parse().unwrap())
+}
+
+/// The last calls in their order, those that only look or belong to no transfer left out.
+pub fn log() -> Vec<String> {
+    let text = report();
+    let (_, after) = text.split_once("\"log\":[").unwrap();
+    let calls = after.split(']').next().unwrap().split(',').map(|call| call.trim_matches('"'));
+    let told = ["cuMemcpy", "cuLaunch", "cuEventSync", "cuStreamSync", "cuMemAlloc", "cuMemHost"];
+    let told = calls.filter(|call| told.iter().any(|name| call.starts_with(name)));
+    told.map(String::from).collect()
+}
+
+fn report() -> String {
     type Report = unsafe extern "C" fn(*mut c_char, usize) -> usize;
     // SAFETY: tests run with a driver on the library path.
     let library = unsafe { sys::culib() };
@@ -118,10 +158,7 @@ pub fn reported(key: &str) -> u64 {
     let mut text = vec![0u8; 1 << 20];
     // SAFETY: the buffer has the room that it is said to have.
     let needed = unsafe { report(text.as_mut_ptr().cast(), text.len()) };
-    let text = String::from_utf8(text[..needed - 1].to_vec()).unwrap();
-    let after = text.split_once(&format!("\"{key}\":")).map_or("", |(_, rest)| rest);
-    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or(0)
+    String::from_utf8(text[..needed - 1].to_vec()).unwrap()
 }
 
 unsafe extern "C" {
@@ -143,4 +180,31 @@ pub fn in_fork(body: impl FnOnce() -> bool) -> bool {
     // SAFETY: the child is ours and not waited for elsewhere; `status` is live.
     assert_eq!(unsafe { waitpid(child, &mut status, 0) }, child);
     status == 0
+}
+
+/// An array of a user's in device memory, which the test keeps as long as it uses the region.
+pub fn region(
+    address: u64,
+    shape: &[usize],
+    strides: &[isize],
+    item: usize,
+    stream: Option<StreamRef>,
+) -> Region {
+    // SAFETY: tests allocate what they name, and free it at their end if at all.
+    unsafe { Region::strided(address, shape, strides, item, stream) }.unwrap()
+}
+
+/// Bytes of a user's in device memory.
+pub fn bytes(address: u64, len: usize, stream: Option<StreamRef>) -> Region {
+    // SAFETY: as in `region`.
+    unsafe { Region::bytes(address, len, stream) }.unwrap()
+}
+
+/// What the elements of an array are, packed; `memory` holds them, the first of all indices 0 at `at`.
+pub fn packed(memory: &[u8], at: usize, layout: &Layout) -> Vec<u8> {
+    assert!(at >= layout.before() && at - layout.before() + layout.extent() <= memory.len());
+    let mut into = vec![0; layout.len_bytes()];
+    // SAFETY: the elements lie within the memory.
+    unsafe { Source::new(memory.as_ptr().add(at), layout) }.fill(&mut into);
+    into
 }

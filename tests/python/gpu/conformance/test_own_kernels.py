@@ -28,65 +28,82 @@ def device_bytes(d, data):
     return address
 
 
-def pieces_of(d):
-    """Pieces of every kind, the memory they are in, and the size of it packed."""
-    whole = bytes(i * 7 % 251 for i in range(8192))
+UNIT = 4096
+
+
+def forms_of(d):
+    """Arrays of every kind: the bytes of their memory, its address, their forms."""
+    whole = bytes(i * 7 % 251 for i in range(16384))
     memory = device_bytes(d, whole)
-    #        offset, row, rows, stride
+    #        offset, block, shape and strides of blocks, width of an access
     forms = [
-        (0, 64, 4, 128),  # wide rows
-        (1024, 12, 5, 36),  # words
-        (2001, 7, 3, 11),  # bytes
-        (4096, 16, 8, -32),  # backwards
-        (5000, 9, 4, 0),  # one row again and again
-        (6000, 0, 3, 8),  # empty
-        (6100, 1000, 1, 1000),  # contiguous, not aligned
+        (0, 64, [(4, 128)], 16),
+        (1024, 12, [(5, 36)], 4),
+        (2001, 7, [(3, 11)], 1),
+        (4096, 16, [(8, -32)], 16),
+        (5000, 9, [(4, 0)], 1),  # one block again and again
+        (6101, 1003, [], 1),  # contiguous, not aligned
+        (6112, 9013, [], 16),  # aligned, but for its end; of several units
+        (200, 2, [(3, 2000), (4, -14), (5, 400)], 2),
+        (8, 8, [(2, 8000), (3, 2560), (2, 800), (2, 80), (12, 8)], 8),
     ]
-    packed = 0
-    pieces = []
-    for offset, row, rows, stride in forms:
-        packed += -packed % 16
-        pieces.append((offset, packed, row, rows, stride))
-        packed += row * rows
-    return whole, memory, pieces, packed
+    return whole, memory, forms
 
 
-def table_of(d, memory, packed, pieces):
-    rows = [
-        struct.pack("<QQQQq", memory + offset, packed + at, row, count, stride)
-        for offset, at, row, count, stride in pieces
-    ]
-    return ctypes.c_uint64(device_bytes(d, b"".join(rows))), ctypes.c_uint(len(rows))
+def offsets(form):
+    """Where the blocks of an array begin, the last axis fastest."""
+    places = [form[0]]
+    for length, stride in form[2]:
+        places = [at + i * stride for at in places for i in range(length)]
+    return places
+
+
+def tables_of(d, memory, packed, forms):
+    """The tables of a launch, in device memory, and its grid; where each array is when packed."""
+    pieces, axes, units, places = [], [], [], []
+    end = 0
+    for offset, block, dims, width in forms:
+        at = end + -end % 64
+        size = block
+        for length, _ in dims:
+            size *= length
+        row = memory + offset, packed + at, 0, size, block, len(units), len(axes), len(dims), width
+        pieces.append(struct.pack("<QQQQQQIIII", *row, 0))
+        axes += [struct.pack("<Qq", *dim) for dim in dims]
+        units += [len(pieces) - 1] * -(-size // UNIT)
+        places.append(at)
+        end = at + size
+    tables = [device_bytes(d, b"".join(rows)) for rows in (pieces, axes)]
+    tables.append(device_bytes(d, struct.pack(f"<{len(units)}I", *units)))
+    return [*map(ctypes.c_uint64, (*tables, UNIT))], (len(units), 1), places, end
 
 
 @on_driver()
-def test_gather_packs_strided_pieces(d):
+def test_gather_packs_strided_arrays(d):
     module = load(d, "pack.ptx")
-    whole, memory, pieces, size = pieces_of(d)
-    packed = device_bytes(d, bytes(size))
-    launch(d, module, "ferropickle_gather", (2, 3), 64, *table_of(d, memory, packed, pieces))
-    expected = bytearray(size)
-    for offset, at, row, rows, stride in pieces:
-        for i in range(rows):
-            start = offset + i * stride
-            expected[at + i * row : at + (i + 1) * row] = whole[start : start + row]
-    assert d.read(packed, size) == bytes(expected)
+    whole, memory, forms = forms_of(d)
+    packed = d.alloc(32768)
+    values, grid, places, size = tables_of(d, memory, packed, forms)
+    launch(d, module, "ferropickle_gather", grid, 64, *values)
+    found = d.read(packed, size)
+    for form, at in zip(forms, places, strict=True):
+        expected = b"".join(whole[start : start + form[1]] for start in offsets(form))
+        assert found[at : at + len(expected)] == expected, form
 
 
 @on_driver()
 def test_scatter_puts_them_back(d):
     module = load(d, "pack.ptx")
-    whole, memory, pieces, size = pieces_of(d)
-    pieces = [piece for piece in pieces if piece[4]]  # rows in one place would race
-    data = bytes(255 - i % 256 for i in range(size))
+    whole, memory, forms = forms_of(d)
+    data = bytes(255 - i % 256 for i in range(32768))
     packed = device_bytes(d, data)
-    launch(d, module, "ferropickle_scatter", (1, 2), 32, *table_of(d, memory, packed, pieces))
-    expected = bytearray(whole)
-    for offset, at, row, rows, stride in pieces:
-        for i in range(rows):
-            start = offset + i * stride
-            expected[start : start + row] = data[at + i * row : at + (i + 1) * row]
-    assert d.read(memory, len(whole)) == bytes(expected)
+    for form in forms[:4] + forms[5:8]:  # blocks in one place would race
+        values, grid, (at,), size = tables_of(d, memory, packed, [form])
+        expected = bytearray(whole := d.read(memory, len(whole)))
+        for i, start in enumerate(offsets(form)):
+            expected[start : start + form[1]] = data[at + i * form[1] :][: form[1]]
+        launch(d, module, "ferropickle_scatter", grid, 128, *values)
+        assert d.read(memory, len(whole)) == bytes(expected), form
 
 
 def checksum(data):
