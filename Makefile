@@ -25,7 +25,7 @@ EXTENSION := $(STAMPS)/extension
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) \
     $(shell find core gpu numpy_ext python -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help demo test test-rust test-py cudasim conformance lint lint-rust lint-py fmt bench fuzz matrix wheel clean FORCE
+.PHONY: help demo test test-rust test-py cudasim conformance lint lint-rust lint-py fmt bench bench-full fuzz matrix wheel clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,9 +80,14 @@ fmt: $(STAMPS)/group-lint ## format Rust and Python
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: $(EXTENSION) $(STAMPS)/group-test $(STAMPS)/group-bench ## short benchmarks: the core, then against other serializers
+bench: $(EXTENSION) $(STAMPS)/group-test $(STAMPS)/group-bench ## beside other serializers, short: less than three minutes
+	$(BIN)/python benches/python/suite.py --short
+
+BENCH_RECORD := $(shell $(PYTHON) -c 'import sys; print("cpython-%d.%d" % sys.version_info[:2])' 2>/dev/null)
+
+bench-full: $(EXTENSION) $(STAMPS)/group-test $(STAMPS)/group-bench ## every benchmark, recorded under benches/record; an hour
 	PYO3_PYTHON=/nonexistent cargo bench --locked -p ferropickle-benches -- --quick
-	$(BIN)/python benches/python/run.py --quick
+	$(BIN)/python benches/python/suite.py --record $(BENCH_RECORD)
 
 # The value tree counts references and has no collector: a stream with a cycle leaks there, as it says.
 fuzz: ## fuzz each target for FUZZ_SECONDS (30)

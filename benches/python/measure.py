@@ -17,14 +17,16 @@ import pickle
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
 
-from contenders import CONTENDERS, Contender, Skip
+from adapters import Skip
+from contenders import CONTENDERS, Contender
 from memory import peak_memory
-from payloads import PAYLOADS, Payload
+from payloads import PAYLOADS, Payload, Unavailable
 from same import same
 
 Clock = Callable[[], int]
@@ -34,6 +36,8 @@ CLOCKS: dict[str, Clock] = {  # all in nanoseconds
     "wall": time.perf_counter_ns,
 }
 ONE_BY_ONE_NS = 100_000  # from here on calls are timed singly and the result's end is not timed
+FEW_ROUNDS = 5  # for a contender that takes more than `SLOW` times as long as the base
+SLOW = 5
 RECURSION_LIMIT = 3_000  # stdlib's pickle is recursive: `nested_lists` needs more than 1,000
 
 
@@ -48,6 +52,8 @@ class Spec:
     sample_ms: float = 5.0
     gc: str = "on"  # on | off | counted (gc.collect(1) timed with loads) | counted-full
     clock: str = ""  # "": the workload's own
+    base: str = ""  # "": the workload's own
+    ops: tuple[str, ...] = ("dumps", "loads")
     memory: bool = False  # peak memory in place of time
 
 
@@ -71,23 +77,28 @@ class Subject:
 def main() -> None:
     """Measure as told by the JSON in the first argument."""
     sys.setrecursionlimit(RECURSION_LIMIT)
+    warnings.simplefilter("ignore")  # some peers warn of what the copy shows as well
     spec = Spec(**json.loads(sys.argv[1]))
     payload = PAYLOADS[spec.workload]
     n = spec.n or payload.n
     result: dict[str, Any] = {"workload": spec.workload, "n": n, "unit": payload.unit}
-    result["base"] = payload.base
+    result["base"] = base = spec.base or payload.base
     for module in payload.needs:
         try:
             importlib.import_module(module)
         except ImportError:
             print(json.dumps({**result, "skipped": f"needs {module}"}))
             return
-    obj = payload.build(n)
+    try:
+        obj = payload.build(n)
+    except Unavailable as reason:
+        print(json.dumps({**result, "skipped": str(reason)}))
+        return
     if spec.memory:
         rows, failed = peak_memory(payload, obj, spec.contenders)
     else:
         subjects, failed = prepare(payload, obj, spec.contenders)
-        rows = time_all(spec, payload, n, obj, subjects)
+        rows = time_all(spec, payload, base, n, obj, subjects)
     print(json.dumps({**result, "rows": rows, "failed": failed}))
 
 
@@ -129,9 +140,11 @@ def stock_reads(payload: Payload, obj: Any, data: Any) -> None:
 
 
 def time_all(
-    spec: Spec, payload: Payload, n: int, obj: Any, subjects: dict[str, Subject]
+    spec: Spec, payload: Payload, base: str, n: int, obj: Any, subjects: dict[str, Subject]
 ) -> dict[str, Any]:
     """Interleaved rounds; for each contender the ratios to the base and its own median time."""
+    if base not in subjects:
+        return {}
     clock = CLOCKS[spec.clock or payload.clock]
     fresh = (lambda: payload.build(n)) if payload.first else None
     after = {"counted": lambda: gc.collect(1), "counted-full": gc.collect}.get(spec.gc)
@@ -142,7 +155,7 @@ def time_all(
         gc.freeze()  # count what the load made, not what was there before
     order = list(subjects.values())
     singly: dict[str, bool] = {}
-    for op in ("dumps", "loads"):
+    for op in spec.ops:
         one = min(_sample(order[0], op, obj, 1, True, clock, fresh, after) for _ in range(3))
         singly[op] = one >= ONE_BY_ONE_NS or bool(fresh)
         for subject in order:
@@ -154,13 +167,19 @@ def time_all(
             )
     for number in range(spec.rounds):
         turned = order[number % len(order) :] + order[: number % len(order)]
-        for op in ("dumps", "loads"):
+        for op in spec.ops:
             for s in turned:
+                if number >= FEW_ROUNDS and _is_slow(s, subjects[base], op):
+                    continue
                 gc.collect()
                 total = _sample(s, op, obj, s.reps[op], singly[op], clock, fresh, after)
                 s.ns[op].append(total / s.reps[op])
-    base = subjects[payload.base].ns
-    return {name: _row(s, base) for name, s in subjects.items()}
+    return {name: _row(s, subjects[base].ns) for name, s in subjects.items()}
+
+
+def _is_slow(subject: Subject, base: Subject, op: str) -> bool:
+    firsts = (sum(s.ns[op][:FEW_ROUNDS]) for s in (subject, base))
+    return next(firsts) > SLOW * next(firsts)
 
 
 def _sample(
@@ -228,9 +247,10 @@ def _calibrate(sample_ms: float, run: Callable[[int], int]) -> int:
 def _row(subject: Subject, base: dict[str, list[float]]) -> dict[str, Any]:
     row: dict[str, Any] = {"copy": subject.copy, "bytes": _size(subject.data)}
     for op in ("dumps", "loads"):
-        if op == "dumps" and subject.contender.reads:
+        if not subject.ns[op] or (op == "dumps" and subject.contender.reads):
             continue
-        ratios = [mine / theirs for mine, theirs in zip(subject.ns[op], base[op], strict=True)]
+        rounds = zip(subject.ns[op], base[op], strict=False)  # a slow one has fewer
+        ratios = [mine / theirs for mine, theirs in rounds]
         quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
         row[op] = {
             "ns": round(statistics.median(subject.ns[op]), 1),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from contenders import CONTENDERS, Dumps, Loads, Skip
+from adapters import Dumps, Loads, Skip
+from contenders import CONTENDERS
 from ferropickle._commands._memory import peak_in_fork
 from payloads import Payload
 

@@ -1,37 +1,34 @@
-"""The peer bench: `python benches/python/run.py --help`; ../README.md says how to read it."""
+"""The peer bench, one section of it: `python benches/python/run.py --help`; `suite.py` runs all.
+
+../README.md says how to read what it prints.
+"""
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
-import subprocess
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import channels
 import files
+import imports
+import pages
 import processes
-import report
-from contenders import BASE, CONTENDERS, OURS
-from payloads import PAYLOADS, Payload
-from targets import FLAT, TARGETS
+import records
+from contenders import BASE, OURS
+from environment import describe, environment
+from jobs import GROWING, Job, Options, chosen, growing, measure_all, taking_part
+from payloads import PAYLOADS
+from report import Result
+from targets import TARGETS
 
-HERE = Path(__file__).resolve().parent
-GROWING = ("records", "instances", "dataclasses", "str_ascii_unique", "graph_cycles", "floats")
-RECORDS = HERE.parent / "record"
-TIMEOUT_S = 600  # for one workload
 TOGETHER = {  # groups with a method of their own
     "channel": channels,
     "files": files,
+    "import": imports,
     "processes": processes,
-}
-LEGEND = {
-    False: "Ratio: time over the first column's, same round; under 1 is faster. "
-    "(x) the copy differs, (i) shared identity is lost, - cannot.",
-    True: f"Nanoseconds an element; flat: the largest is at most {FLAT} times the smallest.",
 }
 
 
@@ -40,89 +37,67 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     if args.group in TOGETHER:
         return run_together(args)
-    names = choose_contenders(args.contenders)
+    names = chosen(args.contenders)
     if args.growth:
-        sizes = [10**k for k in range(2, 7 if args.full else 6)]
         names = [n for n in names if n in (BASE, OURS)]
-        jobs = [(w, n) for w in choose(args.only, list(GROWING), args) for n in sizes]
+        workloads = choose(args.only, list(GROWING), args)
+        jobs = growing(workloads, names, 6 if args.full else 5)
     else:
-        jobs = [(w, 0) for w in choose(args.only, list(PAYLOADS), args)]
+        workloads = choose(args.only, list(PAYLOADS), args)
+        jobs = [Job(w, taking_part(w, names, bool(args.contenders))) for w in workloads]
     if args.list:
-        print("\n".join(f"{w}" for w, _ in dict.fromkeys(jobs)))
+        print("\n".join(workloads))
         return 0
     if not jobs:
         print(f"no workload matches {args.only}; --list names them", file=sys.stderr)
         return 2
 
-    env = report.environment()
-    print(report.describe(env) + "\n", flush=True)
-    results = []
-    for number, (workload, n) in enumerate(jobs, 1):
-        if sys.stderr.isatty():
-            print(f"\r\033[K[{number}/{len(jobs)}] {workload}", end="", file=sys.stderr, flush=True)
-        results.append(measure(workload, n, names, args))
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    print(describe(environment()) + "\n", flush=True)
+    options = Options(
+        rounds=args.rounds, sample_ms=args.sample_ms, gc=args.gc, clock=args.clock,
+        memory=args.memory,
+    )  # fmt: skip
+    results = measure_all(jobs, options)
+    name = section_of(args)
+    print(pages.section_text(name, results, args.markdown))
+    print(f"{args.rounds} rounds, medians, gc {args.gc}.")
+    keep(args, name, results)
+    failed = ours_failed(results)
+    if failed:
+        print(f"ferropickle failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
-    text = page(results, names, args)
-    print(text)
-    record = {
-        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "environment": env,
-        "how": vars(args),
-        "results": results,
-    }
-    if args.json:
-        write_json(Path(args.json), record)
-    if args.record:
-        args.markdown = True
-        page_file = RECORDS / f"{args.record}.md"
-        head = f"# {args.record}\n\n{report.describe(env)}\n\n"
-        page_file.write_text(head + page(results, names, args) + "\n", encoding="utf-8")
-        write_json(page_file.with_suffix(".json"), record)
-    ours_failed = [r["workload"] for r in results if failed_for_real(r.get("failed", {}).get(OURS))]
-    if ours_failed:
-        print(f"ferropickle failed: {', '.join(ours_failed)}", file=sys.stderr)
-    return 1 if ours_failed else 0
+
+def section_of(args: argparse.Namespace) -> str:
+    """The name of this run's section in a record."""
+    if args.growth or args.memory:
+        return "growth" if args.growth else "memory"
+    return "times" if args.gc == "on" else f"times, gc {args.gc}"
 
 
 def run_together(args: argparse.Namespace) -> int:
-    """Pools, channels, files: there is no `dumps` and `loads` to be told apart."""
-    env = report.environment()
-    print(report.describe(env) + "\n", flush=True)
+    """Pools, channels, files, imports: there is no `dumps` and `loads` to be told apart."""
+    print(describe(environment()) + "\n", flush=True)
     results = TOGETHER[args.group].main(args.rounds, args.markdown)
-    if args.json:
-        write_json(Path(args.json), {"environment": env, "how": vars(args), "results": results})
+    keep(args, args.group, results)
     return 0 if results else 1
 
 
-def page(results: list[report.Result], names: list[str], args: argparse.Namespace) -> str:
-    """The table and what there is to say about it."""
-    if args.growth:
-        tables = [report.growth_table(results, names)]
-    elif args.memory:
-        tables = [report.memory_table(results, names)]
-    else:
-        bases = dict.fromkeys(r["base"] for r in results)
-        by_base = {base: [r for r in results if r["base"] == base] for base in bases}
-        tables = [report.times_table(some, base) for base, some in by_base.items()]
-    lines = [line for table in tables for line in (report.render(table, args.markdown), "")]
-    lines += [f"* {line}" if args.markdown else line for line in report.reasons(results)]
-    if not args.memory:
-        lines.append(f"\ngc {args.gc}, {args.rounds} rounds, medians. {LEGEND[args.growth]}")
-    if not (args.growth or args.memory):
-        lines.append(report.summary(results))
-    return "\n".join(lines)
+def keep(args: argparse.Namespace, name: str, results: list[Result]) -> None:
+    """Write what `--json` and `--record` ask for."""
+    how: dict[str, Any] = {"rounds": {name: args.rounds}, "sample_ms": args.sample_ms}
+    how |= {"gc": args.gc, "clock": args.clock or "the workloads' own"}
+    record = records.make({name: results}, how)
+    if args.json:
+        records.write(Path(args.json), record)
+    if args.record:
+        records.keep(args.record, record)
 
 
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write a record."""
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def failed_for_real(reason: str | None) -> bool:
-    """A skip (not installed) is no failure."""
-    return reason is not None and not reason.startswith("skipped:")
+def ours_failed(results: list[Result]) -> list[str]:
+    """The workloads on which ferropickle failed; a skip (not installed) is no failure."""
+    failures = ((r["workload"], r.get("failed", {}).get(OURS)) for r in results)
+    return [name for name, why in failures if why is not None and not why.startswith("skipped:")]
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -148,7 +123,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--clock",
         choices=("thread", "process", "wall"),
         default="",
-        help="default: thread CPU time; process CPU time where helper threads may work",
+        help="default: CPU time of all threads; for large buffers the wall",
     )
     add("--growth", action="store_true", help="cost per element from 10^2 to 10^5")
     add("--full", action="store_true", help="with --growth: up to 10^6")
@@ -172,58 +147,6 @@ def choose(patterns: list[str] | None, names: list[str], args: argparse.Namespac
     if patterns:
         return [n for n in names if any(fnmatch.fnmatch(n, p) for p in patterns)]
     return [n for n in names if n in TARGETS] if args.quick and not args.growth else names
-
-
-def taking_part(payload: Payload, names: list[str]) -> list[str]:
-    """The workload's base, then those of the contenders chosen that it is for."""
-    rest = [n for n in names if not payload.contenders or n in payload.contenders]
-    return [payload.base, *[n for n in rest if n != payload.base]]
-
-
-def choose_contenders(wanted: str | None) -> list[str]:
-    """The base first, then those wanted; an unknown name ends the run."""
-    if wanted is None:
-        return [name for name, c in CONTENDERS.items() if not c.named_only]
-    names = [n.strip() for n in wanted.split(",")]
-    for name in names:
-        if name not in CONTENDERS:
-            raise SystemExit(f"no contender {name!r}; there are: {', '.join(CONTENDERS)}")
-    return [BASE, *[n for n in CONTENDERS if n in names and n != BASE]]
-
-
-def measure(workload: str, n: int, names: list[str], args: argparse.Namespace) -> dict[str, Any]:
-    """One workload in a process of its own; who crashes it is left out and it runs again."""
-    payload = PAYLOADS[workload]
-    names = taking_part(payload, names)
-    crashed: dict[str, str] = {}
-    while True:
-        spec = {
-            "workload": workload, "contenders": names, "n": n, "rounds": args.rounds,
-            "sample_ms": args.sample_ms, "gc": args.gc, "clock": args.clock, "memory": args.memory,
-        }  # fmt: skip
-        command = [sys.executable, str(HERE / "measure.py"), json.dumps(spec)]
-        try:
-            done = subprocess.run(
-                command, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT_S, check=False
-            )
-            output, status = done.stdout, str(done.returncode)
-        except subprocess.TimeoutExpired as error:
-            output = (error.stdout or b"").decode()  # bytes even where text was asked for
-            status = "a timeout"
-        lines = output.splitlines()
-        if status == "0":
-            result: dict[str, Any] = json.loads(lines[-1])
-            if crashed:
-                result["failed"] = {**result.get("failed", {}), **crashed}
-            return result
-        tried = [line[1:] for line in lines if line.startswith("@")]
-        culprit = tried[-1] if tried else payload.base
-        if culprit == payload.base or culprit not in names:
-            return {"workload": workload, "n": n or payload.n, "unit": payload.unit,
-                    "base": payload.base,
-                    "skipped": f"the process ended with {status}"}  # fmt: skip
-        crashed[culprit] = f"crashed the process (status {status})"
-        names.remove(culprit)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import functools
 import pathlib
 import struct
 import types
@@ -82,14 +83,21 @@ def _parts(a: Any, b: Any) -> list[tuple[Any, Any]] | None:
         if a.__module__ != b.__module__:
             return None
         pairs += zip(_function(a), _function(b), strict=True)
+    elif isinstance(a, types.MethodType):
+        pairs += ((a.__func__, b.__func__), (a.__self__, b.__self__))
+    elif isinstance(a, functools.partial):
+        pairs += ((a.func, b.func), (a.args, b.args), (a.keywords, b.keywords))
     elif hasattr(a, "equals"):
         return pairs if a.equals(b) else None  # a table
     elif hasattr(a, "dtype"):
         if a.dtype != b.dtype or a.shape != b.shape:
             return None
-        if a.dtype.hasobject:
+        if getattr(a.dtype, "hasobject", False):
             return [(a.tolist(), b.tolist())]
-        return None if not bool((a == b).all()) else pairs
+        # by bytes as well: a NaN is not equal to itself
+        return pairs if bool((a == b).all()) or a.tobytes() == b.tobytes() else None
+    elif not hasattr(a, "__dict__") and type(a).__reduce__ is not object.__reduce__:
+        pairs += zip(a.__reduce__()[1:], b.__reduce__()[1:], strict=True)
     if getattr(a, "__dict__", None) or getattr(b, "__dict__", None):
         pairs.append((dict(sorted(vars(a).items())), dict(sorted(vars(b).items()))))
     for name in _slots(type(a)):

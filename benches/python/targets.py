@@ -33,3 +33,22 @@ TARGETS: dict[str, tuple[float, float]] = {  # workload: (dumps, loads)
 }
 # Cost per record from 100 to 100,000 records: the largest over the smallest of them.
 FLAT = 1.5
+# Geometric means over the object graphs: dumps and loads with the collector on, loads with it off.
+MEANS: dict[str, tuple[float, float, float]] = {
+    "3.11": (0.20, 0.50, 0.70),
+    "3.13": (0.22, 0.50, 0.75),
+}
+# Objects with nothing to walk: not counted as graphs.
+SINGLE = ("bytes_big", "one_int")
+# `dumps` on two threads over one: (workload, size) and the ratio; for all others, `NEVER_SLOWER`.
+THREADS: dict[tuple[str, int], float] = {
+    ("records", 100_000): 0.58,
+    ("records", 1_000_000): 0.54,
+    ("instances", 100_000): 0.60,
+    ("instances", 1_000_000): 0.60,
+}
+NEVER_SLOWER = 1.03
+# `import ferropickle` over `import pickle`.
+IMPORT = 1.5
+# `dumps`: time per record at 10^6 over that at 10^3.
+GROWTH = 1.3

@@ -15,6 +15,7 @@ Where a test belongs:
 - ``parcel/``       a stream with its buffers, in memory and as bytes
 - ``files/``        parcels as files: written, replaced, opened, read in part
 - ``runtime/``      collector, signals, leaks, threads, forks, policies, memory, import
+- ``benches/``    the suite in ``benches/python``: workloads, records, the report
 - ``commands/``   ``python -m ferropickle``
 - ``examples/``     every program in ``examples/python`` runs
 - ``helpers/``      what several of these files need; plain modules, imported by name

@@ -5,7 +5,15 @@ object graph whose values nobody else refers to, as a program that has just pars
 them would have it.
 """
 
-from . import arrays, callables, objects, plain  # noqa: F401  (importing them fills the table)
-from .table import PAYLOADS, Payload
+from . import (  # noqa: F401  (importing them fills the table)
+    arrays,
+    callables,
+    definitions,
+    device,
+    mixes,
+    objects,
+    plain,
+)
+from .table import PAYLOADS, Payload, Unavailable
 
-__all__ = ["PAYLOADS", "Payload"]
+__all__ = ["PAYLOADS", "Payload", "Unavailable"]

@@ -25,11 +25,28 @@ def _arrays_1k_oob(n: int) -> Any:
     return arrays_1k(n)
 
 
-@payload(1_000, "arrays of 64 KiB, out of band", needs=_NUMPY, oob=True)
-def arrays_64k_oob(n: int) -> Any:
+@payload(1_000, "arrays of 64 KiB", needs=_NUMPY)
+def arrays_64k(n: int) -> Any:
     import numpy as np
 
     return [np.arange(i, i + 8192, dtype=np.int64) for i in range(n)]
+
+
+@payload(1_000, "arrays of 64 KiB, out of band", needs=_NUMPY, name="arrays_64k_oob", oob=True)
+def _arrays_64k_oob(n: int) -> Any:
+    return arrays_64k(n)
+
+
+@payload(100, "arrays of 256 KiB in a dict", needs=_NUMPY)
+def dict_of_arrays(n: int) -> Any:
+    import numpy as np
+
+    return {f"layer {i}": np.arange(i, i + 32_768, dtype=np.float64) for i in range(n)}
+
+
+@payload(100, "of them, out of band", needs=_NUMPY, name="dict_of_arrays_oob", oob=True)
+def _dict_of_arrays_oob(n: int) -> Any:
+    return dict_of_arrays(n)
 
 
 @payload(10_000, "rows of one array", needs=_NUMPY)
@@ -72,6 +89,30 @@ def array_turned(n: int) -> Any:
     return np.arange(n * 2**18, dtype=np.float64).reshape(-1, 2048)[:, ::2].T
 
 
+@payload(64, "MiB, first index fastest", needs=_NUMPY, clock="wall")
+def array_fortran(n: int) -> Any:
+    import numpy as np
+
+    return np.asfortranarray(np.arange(n * 2**17, dtype=np.float64).reshape(-1, 1024))
+
+
+@payload(500_000, "rows of (i4, f8, S10)", needs=_NUMPY)
+def array_structured(n: int) -> Any:
+    import numpy as np
+
+    array = np.zeros(n, dtype=[("key", "i4"), ("value", "f8"), ("name", "S10")])
+    array["key"] = np.arange(n)
+    array["name"] = b"abcdefghij"
+    return array
+
+
+@payload(100_000, "strings of U12", needs=_NUMPY)
+def array_str_U(n: int) -> Any:
+    import numpy as np
+
+    return np.array([f"value {i % 10_000}" for i in range(n)], dtype="U12")
+
+
 @payload(100_000, "records", needs=_NUMPY)
 def array_records(n: int) -> Any:
     import numpy as np
@@ -105,3 +146,24 @@ def pandas_frame(n: int) -> Any:
 
     times = pd.date_range("2020", periods=n, freq="s")
     return pd.DataFrame({"a": np.arange(n) / 7, "b": np.arange(n), "t": times})
+
+
+@payload(1_000_000, "rows x 6 float64", needs=("numpy", "pandas"), clock="wall")
+def pandas_numeric(n: int) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    return pd.DataFrame(np.arange(n * 6, dtype=np.float64).reshape(n, 6), columns=list("abcdef"))
+
+
+@payload(
+    1_000_000, "rows x 6 float64, out of band", needs=("numpy", "pandas"),
+    name="pandas_numeric_oob", oob=True,
+)  # fmt: skip
+def _pandas_numeric_oob(n: int) -> Any:
+    return pandas_numeric(n)
+
+
+@payload(64, "MiB", clock="wall")
+def bytearray_big(n: int) -> Any:
+    return bytearray(rng_of().randbytes(2**20) * n)

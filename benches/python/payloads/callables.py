@@ -14,7 +14,11 @@ from typing import Any
 from . import objects, plain
 from .table import payload
 
-_PEERS = {"base": "cloudpickle", "contenders": ("ferropickle",), "needs": ("cloudpickle",)}
+PEERS = {
+    "base": "cloudpickle",
+    "contenders": ("ferropickle", "dill", "dill, recurse", "pyfory", "compickle"),
+    "needs": ("cloudpickle",),
+}
 # cloudpickle keeps what it found in a code object for all that are equal to it.
 _unequal = itertools.count(1_000_000)
 
@@ -26,25 +30,25 @@ def define(source: str) -> dict[str, Any]:
     return namespace
 
 
-@payload(1, "lambda", **_PEERS)
+@payload(1, "lambda", **PEERS)
 def call_lambda(n: int) -> Any:
     return define(f"f = lambda x: x + {n}")["f"]
 
 
-@payload(1_000, "closures of one code object", **_PEERS)
+@payload(1_000, "closures of one code object", **PEERS)
 def call_closures(n: int) -> Any:
     make = define("def make(k):\n def add(x):\n  return x + k\n return add")["make"]
     return [make(i) for i in range(n)]
 
 
-@payload(1_000, "functions, each its own code", **_PEERS)
+@payload(1_000, "functions, each its own code", **PEERS)
 def call_functions(n: int) -> Any:
     source = "def f{0}(x, y=1):\n    total = [x, y, {1}]\n    return sum(total) + len('{1}')\n"
     namespace = define("".join(source.format(i, next(_unequal)) for i in range(n)))
     return [namespace[f"f{i}"] for i in range(n)]
 
 
-@payload(1_000, "functions, code never seen", name="call_functions_first", first=True, **_PEERS)
+@payload(1_000, "functions, code never seen", name="call_functions_first", first=True, **PEERS)
 def _call_functions_first(n: int) -> Any:
     return call_functions(n)
 
@@ -63,7 +67,7 @@ def report(x, indent=2):
 """
 
 
-@payload(1, "function: modules, a dict, a function", **_PEERS)
+@payload(1, "function: modules, a dict, a function", **PEERS)
 def call_globals(n: int) -> Any:
     del n
     return define(_GLOBALS)["report"]
@@ -100,19 +104,19 @@ class Account:
 """
 
 
-@payload(1, "class", **_PEERS)
+@payload(1, "class", **PEERS)
 def call_class(n: int) -> Any:
     del n
     return define(_CLASS)["Account"]
 
 
-@payload(10_000, "instances of one class", **_PEERS)
+@payload(10_000, "instances of one class", **PEERS)
 def call_instances(n: int) -> Any:
     account = define(_CLASS)["Account"]
     return [account(f"user-{i}", i * 0.5) for i in range(n)]
 
 
-@payload(100, "instances of one class", name="call_instances_few", **_PEERS)
+@payload(100, "instances of one class", name="call_instances_few", **PEERS)
 def _call_instances_few(n: int) -> Any:
     return call_instances(n)
 
@@ -126,7 +130,7 @@ def use():
 """
 
 
-@payload(0, "more modules imported", **_PEERS)
+@payload(0, "more modules imported", **PEERS)
 def call_packages(n: int) -> Any:
     """A function that names six packages, where `n` modules more are imported."""
     for i in range(n):
@@ -135,7 +139,7 @@ def call_packages(n: int) -> Any:
     return define(_PACKAGES)["use"]
 
 
-@payload(3_000, "more modules imported", name="call_packages_3000", **_PEERS)
+@payload(3_000, "more modules imported", name="call_packages_3000", **PEERS)
 def _call_packages_3000(n: int) -> Any:
     return call_packages(n)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import datetime as dt
 import decimal
 import pathlib
 import random
-import sysconfig
 import uuid
 from typing import Any
 
@@ -33,7 +31,7 @@ def datetimes(n: int) -> Any:
 @payload(20_000, "UTC datetimes")
 def datetimes_tz(n: int) -> Any:
     rng = rng_of()
-    return [_moment(rng, dt.UTC) for _ in range(n)]
+    return [_moment(rng, dt.timezone.utc) for _ in range(n)]
 
 
 @payload(10_000, "Decimals")
@@ -115,6 +113,24 @@ def getstate_objects(n: int) -> Any:
     return [t.Stateful(i + 1000, word(rng, 8)) for i in range(n)]
 
 
+@payload(10_000, "records of mixed kinds")
+def mixture(n: int) -> Any:
+    """Dicts, instances, tuples and dates in one graph, as a program's state has them."""
+    rng = rng_of()
+    owners = [t.Plain(i, word(rng, 8), rng.random()) for i in range(max(1, n // 100))]
+    return [
+        {
+            "id": i,
+            "owner": owners[i % len(owners)],
+            "place": (rng.random(), rng.random()),
+            "person": t.Person(i, word(rng, 10), rng.random(), [word(rng, 5)]),
+            "at": _moment(rng, None),
+            "notes": None if i % 3 else word(rng, 20),
+        }
+        for i in range(n)
+    ]
+
+
 # -- shape ---------------------------------------------------------------------------------------
 
 
@@ -159,13 +175,6 @@ def lists_shared_cyclic(n: int) -> Any:
     for i, inner in enumerate(lists):
         inner.extend(lists[max(0, i - rng.randrange(20))] for _ in range(4))
     return lists
-
-
-@payload(4, "stdlib files parsed", name="ast")
-def _ast(n: int) -> Any:
-    root = pathlib.Path(sysconfig.get_path("stdlib"))
-    names = ("argparse.py", "typing.py", "inspect.py", "tarfile.py", "socket.py", "ssl.py")
-    return [ast.parse((root / name).read_text(encoding="utf-8")) for name in names[:n]]
 
 
 @payload(1, "message")

@@ -146,13 +146,13 @@ def bytes_small(n: int) -> Any:
     return [rng.randbytes(32) for _ in range(n)]
 
 
-@payload(1_000, "x 64 KiB", clock="process")
+@payload(1_000, "x 64 KiB")
 def bytes_chunks(n: int) -> Any:
     rng = rng_of()
     return [rng.randbytes(65_536) for _ in range(n)]
 
 
-@payload(256, "MiB in band", clock="process")
+@payload(256, "MiB in band")
 def bytes_big(n: int) -> Any:
     return rng_of().randbytes(2**20) * n
 

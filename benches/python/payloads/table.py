@@ -12,6 +12,10 @@ SEED = 20_240_229
 Build = Callable[[int], Any]
 
 
+class Unavailable(Exception):
+    """What a workload needs is not here; the message says what."""
+
+
 @dataclass(frozen=True)
 class Payload:
     """One workload."""
@@ -24,9 +28,10 @@ class Payload:
     needs: tuple[str, ...] = ()  # modules without which the workload is skipped
     oob: bool = False  # buffers go out of band (`buffer_callback`)
     first: bool = False  # every dump sees a freshly built object
-    clock: str = "thread"  # "process" where a contender may use helper threads
+    clock: str = "process"  # CPU time of all threads; "wall" where waiting is part of it
     base: str = "pickle"  # the contender that the ratios are over
     contenders: tuple[str, ...] = ()  # who else takes part, if not all
+    also: tuple[str, ...] = ()  # takes part besides all
 
 
 PAYLOADS: dict[str, Payload] = {}
