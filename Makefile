@@ -88,6 +88,7 @@ BENCH_RECORD := $(shell $(PYTHON) -c 'import sys; print("cpython-%d.%d" % sys.ve
 bench-full: $(EXTENSION) $(STAMPS)/group-test $(STAMPS)/group-bench ## every benchmark, recorded under benches/record; an hour
 	PYO3_PYTHON=/nonexistent cargo bench --locked -p ferropickle-benches -- --quick
 	$(BIN)/python benches/python/suite.py --record $(BENCH_RECORD)
+	$(BIN)/python benches/python/pictures.py benches/record/$(BENCH_RECORD).json
 
 # The value tree counts references and has no collector: a stream with a cycle leaks there, as it says.
 fuzz: ## fuzz each target for FUZZ_SECONDS (30)
