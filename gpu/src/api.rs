@@ -255,6 +255,14 @@ pub enum GpuError {
     TooManyAxes,
     /// The host has no memory for so many bytes.
     NoHostMemory(usize),
+    /// The memory cannot be shared as it is; messages go through the host.
+    Unshareable(&'static str),
+    /// The memory of a message is not there any more.
+    Lost,
+    /// What another process says about device memory makes no sense.
+    Damaged(&'static str),
+    /// The table of an arena's slots: the system refused, or it is another's.
+    Slots(String),
     /// The driver was started in the parent, and this process was forked from it: no driver survives that.
     Forked {
         /// The process that started the driver.
@@ -293,6 +301,14 @@ impl fmt::Display for GpuError {
             }
             Self::TooManyAxes => f.write_str("the array has too many axes"),
             Self::NoHostMemory(bytes) => write!(f, "no memory for {bytes} bytes"),
+            Self::Unshareable(why) => {
+                write!(f, "device memory cannot be shared with this process: {why}; send it through the host")
+            }
+            Self::Lost => f.write_str(
+                "the device memory of this message is gone: it was taken before, withdrawn, or its sender has died",
+            ),
+            Self::Damaged(what) => write!(f, "a damaged message: {what}"),
+            Self::Slots(what) => write!(f, "shared device memory: {what}"),
             Self::TooSmall => f.write_str("the buffer is smaller than the copy"),
             Self::NoDevice => f.write_str("the GPU driver has no device for this process"),
             Self::Forked { started_by } => write!(

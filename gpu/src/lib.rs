@@ -5,6 +5,7 @@
 //! | [`api`] | the types that the rest of the project sees: devices by UUID, streams, placement, errors; no driver's names |
 //! | [`region`] | arrays in device memory, by address and layout |
 //! | [`plan`] | how many arrays become few copies |
+//! | [`wire`] | what processes tell each other about shared device memory |
 //! | `enabled` | the CUDA driver, loaded at run time (feature `cuda`) |
 //! | `disabled` | the same functions where the feature is off: each answers [`GpuError::NotBuilt`] |
 //!
@@ -19,6 +20,7 @@ pub mod api;
 pub mod plan;
 #[allow(unsafe_code, reason = "whoever names device memory vouches for it")]
 pub mod region;
+pub mod wire;
 
 #[cfg(not(feature = "cuda"))]
 mod disabled;
@@ -31,6 +33,9 @@ pub use api::{
 };
 
 pub use region::Region;
+
+#[cfg(all(unix, feature = "cuda"))]
+pub use enabled::{ArenaExport, DeviceArena, DevicePeer, Sent};
 
 #[cfg(not(feature = "cuda"))]
 pub use disabled::{Device, devices, driver_present, open_device, probe};

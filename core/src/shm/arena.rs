@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::error::ShmError;
 use super::fork;
-use super::layout::Shared;
+use super::layout::{DATA_START, Shared};
 use super::people::Person;
 use super::segment::Segment;
 use super::slots::{Hold, SlotRef, file_offset};
@@ -44,6 +44,8 @@ pub(super) struct Inner {
     segment: Segment,
     id: u64,
     capacity: u64,
+    /// Whether the memory of the slots is somewhere else.
+    elsewhere: bool,
     /// Process id and number: after a fork the number is the parent's.
     person: AtomicU64,
     /// A bit for each piece of the data that this process has mapped.
@@ -88,22 +90,35 @@ impl Arena {
             None => Segment::anonymous(capacity)?,
             Some(name) => Segment::named(name, capacity)?,
         };
-        let arena = Arena::join(segment)?;
+        let arena = Arena::join(segment, false)?;
         arena.0.head().open();
         Ok(arena)
     }
 
+    /// A new arena whose slots divide `capacity` bytes of other memory, a device's say: no memory of the file's own is
+    /// ever taken for them. [`Reservation::place`] and [`Lease::place`] tell where a slot is.
+    pub fn of_other_memory(capacity: u64) -> Result<Arena, ShmError> {
+        let arena = Arena::join(Segment::anonymous(capacity)?, true)?;
+        arena.0.head().open();
+        Ok(arena)
+    }
+
+    /// As [`Arena::attach`], to one that [`Arena::of_other_memory`] made.
+    pub fn attach_of_other_memory(file: OwnedFd) -> Result<Arena, ShmError> {
+        Arena::join(Segment::attach(file, None)?, true)
+    }
+
     /// The arena of a descriptor that another process sent.
     pub fn attach(file: OwnedFd) -> Result<Arena, ShmError> {
-        Arena::join(Segment::attach(file, None)?)
+        Arena::join(Segment::attach(file, None)?, false)
     }
 
     /// The arena of a name.
     pub fn open(name: &str) -> Result<Arena, ShmError> {
-        Arena::join(Segment::open(name)?)
+        Arena::join(Segment::open(name)?, false)
     }
 
-    fn join(segment: Segment) -> Result<Arena, ShmError> {
+    fn join(segment: Segment, elsewhere: bool) -> Result<Arena, ShmError> {
         let head = segment.head()?;
         let (id, capacity) = (head.id.load(Ordering::SeqCst), head.capacity.load(Ordering::SeqCst));
         let pieces = segment.map.len().div_ceil(PIECE);
@@ -111,6 +126,7 @@ impl Arena {
             segment,
             id,
             capacity,
+            elsewhere,
             person: AtomicU64::new(0),
             warm: (0..pieces.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             trims: AtomicU64::new(0),
@@ -151,6 +167,11 @@ impl Arena {
     /// Slots that are written, on their way or held.
     pub fn busy(&self) -> usize {
         self.0.head().busy()
+    }
+
+    /// Whether this use of a slot has not ended: it is written, on its way or held.
+    pub fn is_busy(&self, slot: SlotRef) -> bool {
+        self.0.head().is_busy(slot)
     }
 
     /// Memory for a message of `len` bytes; `None` if there is no room for it now.
@@ -297,6 +318,9 @@ impl Inner {
 
     /// Calls `warm` for each run of pieces that this process has not mapped; false if one call was.
     fn cold(&self, start: usize, len: usize, warm: impl Fn(usize, usize) -> bool) -> bool {
+        if self.elsewhere {
+            return true;
+        }
         let end = (start + len).div_ceil(PIECE);
         let mut piece = start / PIECE;
         let is_warm =
@@ -435,6 +459,16 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// Where the slot begins, from the beginning of the arena's memory.
+    pub fn place(&self) -> u64 {
+        (self.start - DATA_START) as u64
+    }
+
+    /// The slot, which can be taken once it is published.
+    pub fn slot(&self) -> SlotRef {
+        self.slot
+    }
+
     /// Copies bytes to an offset.
     ///
     /// # Panics
@@ -480,6 +514,11 @@ impl Lease {
     /// Whether nobody else reads the slot, so that it may be written to.
     pub fn sole(&self) -> bool {
         self.sole
+    }
+
+    /// Where the slot begins, from the beginning of the arena's memory, and how long it is.
+    pub fn place(&self) -> (u64, u64) {
+        ((self.start - DATA_START) as u64, self.len as u64)
     }
 
     /// The memory of the slot. The lease ends with the last part of it.

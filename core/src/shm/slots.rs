@@ -344,6 +344,12 @@ impl Shared {
             })
     }
 
+    /// Whether a slot is not free, in this use of it.
+    pub fn is_busy(&self, slot: SlotRef) -> bool {
+        let state = (slot.index < SLOTS as u32).then(|| self.state(slot.index));
+        state.is_some_and(|s| s.generation == slot.generation && s.kind != Kind::Free)
+    }
+
     /// Slots that are not free.
     pub fn busy(&self) -> usize {
         self.used_slots().filter(|index| self.state(*index).kind != Kind::Free).count()

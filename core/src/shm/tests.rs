@@ -50,6 +50,29 @@ fn what_one_puts_the_other_takes_once() {
 }
 
 #[test]
+fn slots_of_other_memory_take_none_of_the_file_s() {
+    use std::os::unix::fs::MetadataExt;
+    let here = Arena::of_other_memory(1 << 30).expect("an arena");
+    let file = File::from(here.fd().try_clone_to_owned().expect("a descriptor"));
+    let blocks = || file.metadata().expect("a file").blocks();
+    let before = blocks();
+    let there = here.fd().try_clone_to_owned().expect("a descriptor");
+    let there = Arena::attach_of_other_memory(there).expect("an arena");
+    let first = here.reserve(300 * MIB).expect("a person").expect("room");
+    let second = here.reserve(5000).expect("a person").expect("room");
+    assert_eq!((first.place(), second.place()), (0, 300 * MIB));
+    let slot = second.slot();
+    assert!(here.is_busy(slot) && !here.is_busy(SlotRef { generation: 9, ..slot }));
+    assert!(!here.is_busy(SlotRef { index: u32::MAX, ..slot }));
+    assert_eq!(second.publish(false), slot);
+    let lease = there.take(slot).expect("it was sent");
+    assert_eq!(lease.place(), (300 * MIB, 8192));
+    drop(lease);
+    assert!(!here.is_busy(slot));
+    assert_eq!(blocks(), before, "nothing was written there");
+}
+
+#[test]
 fn the_same_memory_is_used_again() {
     let arena = arena(MIB);
     let mut places = std::collections::BTreeSet::new();

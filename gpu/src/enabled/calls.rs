@@ -10,9 +10,64 @@ use cudarc::driver::sys;
 
 use super::probe::probe;
 use crate::api::GpuError;
+use crate::wire::HANDLE;
 
 /// A context, a stream, an event: what the driver gives to be given back.
 pub type Handle = usize;
+
+/// `CUipcMemHandle`, `CUipcEventHandle`: sixty-four bytes, by value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct IpcHandle(pub [u8; HANDLE]);
+
+/// `CUmemLocation`: a device.
+#[repr(C)]
+pub struct Location {
+    kind: c_uint,
+    ordinal: c_int,
+}
+
+impl Location {
+    /// The device with this ordinal.
+    pub fn device(ordinal: c_int) -> Self {
+        Self { kind: 1, ordinal }
+    }
+}
+
+/// `CUmemAllocationProp`.
+#[repr(C)]
+pub struct Properties {
+    kind: c_uint,
+    handles: c_uint,
+    location: Location,
+    windows: usize,
+    flags: [u8; 8],
+}
+
+/// `CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR`.
+pub const DESCRIPTOR: c_uint = 1;
+
+impl Properties {
+    /// Memory of a device's own that can be exported as a descriptor.
+    pub fn exportable(ordinal: c_int) -> Self {
+        let location = Location::device(ordinal);
+        Self { kind: 1, handles: DESCRIPTOR, location, windows: 0, flags: [0; 8] }
+    }
+}
+
+/// `CUmemAccessDesc`.
+#[repr(C)]
+pub struct Access {
+    location: Location,
+    flags: c_uint,
+}
+
+impl Access {
+    /// The device with this ordinal reads and writes.
+    pub fn full(ordinal: c_int) -> Self {
+        Self { location: Location::device(ordinal), flags: 3 }
+    }
+}
 
 /// `CUDA_MEMCPY2D`: rows of bytes, from one side to the other.
 #[repr(C)]
@@ -144,6 +199,40 @@ calls! {
     module_function = "cuModuleGetFunction" (function: *mut Handle, module: Handle, name: *const c_char);
     /// Launches a kernel, in the order of a stream.
     launch = "cuLaunchKernel" (function: Handle, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint, block_y: c_uint, block_z: c_uint, shared: c_uint, stream: Handle, parameters: *mut *mut c_void, extra: *mut *mut c_void);
+    /// A number that describes a device.
+    device_attribute = "cuDeviceGetAttribute" (value: *mut c_int, attribute: c_uint, device: c_int);
+    /// Waits for all work of the current context.
+    context_synchronize = "cuCtxSynchronize" ();
+    /// What the sizes of shared memory are multiples of.
+    granularity = "cuMemGetAllocationGranularity" (size: *mut usize, properties: *const Properties, option: c_uint);
+    /// Memory without an address.
+    shared_create = "cuMemCreate" (memory: *mut c_ulonglong, size: usize, properties: *const Properties, flags: c_ulonglong);
+    /// Lets go of it: it lives on where it is mapped.
+    shared_release = "cuMemRelease" (memory: c_ulonglong);
+    /// A descriptor of it for other processes.
+    shared_export = "cuMemExportToShareableHandle" (descriptor: *mut c_void, memory: c_ulonglong, kind: c_uint, flags: c_ulonglong);
+    /// The memory of a descriptor.
+    shared_import = "cuMemImportFromShareableHandle" (memory: *mut c_ulonglong, descriptor: *mut c_void, kind: c_uint);
+    /// Addresses with nothing behind them.
+    address_reserve = "cuMemAddressReserve" (address: *mut c_ulonglong, size: usize, align: usize, wanted: c_ulonglong, flags: c_ulonglong);
+    /// Gives them back.
+    address_free = "cuMemAddressFree" (address: c_ulonglong, size: usize);
+    /// Puts memory behind addresses.
+    map = "cuMemMap" (address: c_ulonglong, size: usize, offset: usize, memory: c_ulonglong, flags: c_ulonglong);
+    /// Takes it away.
+    unmap = "cuMemUnmap" (address: c_ulonglong, size: usize);
+    /// Says which devices may use it, and how.
+    set_access = "cuMemSetAccess" (address: c_ulonglong, size: usize, access: *const Access, count: usize);
+    /// The handle of an event for other processes.
+    event_export = "cuIpcGetEventHandle" (handle: *mut IpcHandle, event: Handle);
+    /// The event of another process.
+    event_import = "cuIpcOpenEventHandle" (event: *mut Handle, handle: IpcHandle);
+    /// The handle of an allocation for other processes.
+    memory_export = "cuIpcGetMemHandle" (handle: *mut IpcHandle, address: c_ulonglong);
+    /// An allocation of another process.
+    memory_import = "cuIpcOpenMemHandle_v2" (address: *mut c_ulonglong, handle: IpcHandle, flags: c_uint);
+    /// Ends its use here, once the work of the context is done.
+    memory_close = "cuIpcCloseMemHandle" (address: c_ulonglong);
     /// Several facts about a pointer at once.
     pointer_attributes = "cuPointerGetAttributes" (count: c_uint, names: *mut c_uint, values: *mut *mut c_void, pointer: c_ulonglong);
 }

@@ -5,6 +5,8 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+#[cfg(unix)]
+use super::blocks::Blocks;
 use super::calls::{Calls, Handle, driver, started};
 use super::event::EventPool;
 use super::staging::Stager;
@@ -20,6 +22,8 @@ pub struct Device {
     context: Handle,
     pub(super) events: EventPool,
     pub(super) stager: OnceLock<Stager>,
+    #[cfg(unix)]
+    pub(super) blocks: Blocks,
 }
 
 /// The UUIDs of the devices that this process sees, by ordinal.
@@ -67,8 +71,15 @@ pub fn open_device(id: DeviceId) -> Result<Arc<Device>, GpuError> {
         calls.device_get(&mut device, found as c_int)?;
         calls.primary_retain(&mut context, device)?;
     }
-    let (events, stager) = (EventPool::default(), OnceLock::new());
-    let device = Arc::new(Device { id, ordinal: found as c_int, context, events, stager });
+    let device = Arc::new(Device {
+        id,
+        ordinal: found as c_int,
+        context,
+        events: EventPool::default(),
+        stager: OnceLock::new(),
+        #[cfg(unix)]
+        blocks: Blocks::default(),
+    });
     open.insert(id, device.clone());
     Ok(device)
 }

@@ -83,7 +83,7 @@ impl Event {
 }
 
 /// The driver's status for "not yet".
-const NOT_READY: i32 = 600;
+pub(super) const NOT_READY: i32 = 600;
 
 impl Drop for Event {
     fn drop(&mut self) {

@@ -36,7 +36,7 @@ impl Kernels {
         let _relaxed = Relaxed::new(current.calls)?;
         // SAFETY: the image is text with a zero at its end; `module` is live. It stays loaded as long as the context.
         unsafe { current.calls.module_load(&mut module, PACK.as_ptr().cast()) }?;
-        let function = |name: &CStr| {
+        let function = |name: &CStr| -> Result<Handle, GpuError> {
             let mut function = 0;
             // SAFETY: the module has just been loaded; `function` is live.
             unsafe { current.calls.module_function(&mut function, module, name.as_ptr()) }?;

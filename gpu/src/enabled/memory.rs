@@ -113,6 +113,15 @@ impl DeviceBuffer {
         unsafe { filled.hold_back(&current, stream) }
     }
 
+    /// Orders a stream of ours after what fills the buffer.
+    pub(super) fn hold_back(&self, current: &Current<'_>, stream: &Stream) -> Result<(), GpuError> {
+        match &self.filled {
+            // SAFETY: the stream is alive.
+            Some(filled) => unsafe { filled.hold_back(current, stream.handle()) },
+            None => Ok(()),
+        }
+    }
+
     /// Waits until the buffer is filled.
     ///
     /// # Errors

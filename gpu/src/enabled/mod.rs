@@ -1,5 +1,9 @@
 //! The CUDA driver, loaded at run time. `disabled` has the same functions.
 
+#[cfg(unix)]
+mod arena;
+#[cfg(unix)]
+mod blocks;
 #[allow(unsafe_code, reason = "calls the driver's C functions")]
 mod calls;
 #[allow(unsafe_code, reason = "copies by address, in the order of a stream")]
@@ -8,6 +12,12 @@ mod copy;
 mod device;
 #[allow(unsafe_code, reason = "calls on events")]
 mod event;
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "waits for the work of the context")]
+mod import;
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "events and allocations of other processes")]
+mod ipc;
 #[allow(unsafe_code, reason = "launches our kernels")]
 mod kernel;
 #[allow(unsafe_code, reason = "copies between arrays, locked memory and our own")]
@@ -20,12 +30,19 @@ mod pinned;
 mod pointer;
 #[allow(unsafe_code, reason = "calls the driver's C functions before cudarc may be used")]
 mod probe;
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "maps device memory that processes share")]
+mod shared;
 #[allow(unsafe_code, reason = "gives arrays that were checked to the copies")]
 mod staging;
 #[allow(unsafe_code, reason = "calls on streams")]
 mod stream;
 
+#[cfg(unix)]
+pub use arena::{ArenaExport, DeviceArena, Sent};
 pub use device::{Current, Device, devices, open_device};
+#[cfg(unix)]
+pub use import::DevicePeer;
 pub use memory::DeviceBuffer;
 pub use pinned::{Pinned, PinnedPool};
 pub use probe::{driver_present, probe};

@@ -31,8 +31,8 @@ pub(super) struct Answer {
     pub ordinal: u32,
     pub base: u64,
     pub size: u64,
-    buffer: u64,
-    export: Export,
+    pub buffer: u64,
+    pub export: Export,
 }
 
 /// Asks the driver about an address; nothing if it does not know it.

@@ -12,7 +12,7 @@ use super::lane::{Lane, Lanes, Mover, ROOM, ROOM_ON_DEVICE, fence};
 use super::memory::{DeviceBuffer, DeviceMemory, mark};
 use super::pinned::PinnedPool;
 use super::pointer::ask;
-use super::stream::Turn;
+use super::stream::{Stream, Turn};
 use crate::api::{GpuError, Memory, StreamRef};
 use crate::plan::{ALIGN, Chunk, Part, Shape, plan};
 use crate::region::Region;
@@ -21,7 +21,7 @@ use crate::region::Region;
 const LIMIT: usize = 256 << 20;
 
 /// Where buffers in device memory begin: as the driver's own allocations do.
-const DEVICE_ALIGN: usize = 256;
+pub(super) const DEVICE_ALIGN: usize = 256;
 
 /// From so many bytes on several threads copy between a locked buffer and the caller's memory.
 const PARALLEL_FROM: usize = 1 << 20;
@@ -164,9 +164,7 @@ impl Stager {
         if !fits || from.len() != into.len() {
             return Err(GpuError::TooSmall);
         }
-        if into.iter().any(|array| !array.layout().is_nested()) {
-            return Err(GpuError::Overlapping);
-        }
+        writable(into)?;
         self.transfer(into, Edges::Both, |mover, lane, chunks| {
             for (number, chunk) in chunks.iter().enumerate() {
                 let slot = lane.slot(number)?;
@@ -213,19 +211,105 @@ impl Stager {
     ///
     /// As [`Stager::download`] and [`Stager::upload_new`].
     pub fn snapshot(&self, from: &[Region]) -> Result<Vec<DeviceBuffer>, GpuError> {
-        let shapes = self.shapes(&self.inner.device.enter()?, from)?;
-        let lens: Vec<usize> = shapes.iter().map(Shape::bytes).collect();
+        let lens: Vec<usize> = from.iter().map(Region::len_bytes).collect();
         self.in_new(&lens, |current, lane, memory, places, _| {
+            let to: Vec<u64> = places.iter().map(|&at| memory + at as u64).collect();
+            self.pack_in(current, lane, from, &to, |_| Ok(()))
+        })
+    }
+
+    /// Copies arrays into memory of ours on their device, each packed to its address, and has `after` told our stream when that
+    /// is queued. Both edges are made.
+    pub(super) fn pack(
+        &self,
+        current: &Current<'_>,
+        from: &[Region],
+        to: &[u64],
+        after: impl FnOnce(&Stream) -> Result<(), GpuError>,
+    ) -> Result<(), GpuError> {
+        let mut lane = self.inner.lanes.take()?;
+        self.pack_in(current, &mut lane, from, to, after)
+    }
+
+    /// Has `after` told a stream of ours, in the order of the array's stream.
+    pub(super) fn mark(
+        &self,
+        array: &Region,
+        after: impl FnOnce(&Stream) -> Result<(), GpuError>,
+    ) -> Result<(), GpuError> {
+        let mut lane = self.inner.lanes.take()?;
+        between(&mut lane, std::slice::from_ref(array), Edges::Both, |lane| after(&lane.stream))
+    }
+
+    fn pack_in(
+        &self,
+        current: &Current<'_>,
+        lane: &mut Lane,
+        from: &[Region],
+        to: &[u64],
+        after: impl FnOnce(&Stream) -> Result<(), GpuError>,
+    ) -> Result<(), GpuError> {
+        let shapes = self.shapes(current, from)?;
+        let mover = self.mover(current, &shapes);
+        between(lane, from, Edges::Both, |lane| {
+            for (number, chunk) in plan(&shapes, ROOM_ON_DEVICE).iter().enumerate() {
+                let place = |part: &Part| to[part.array] + part.from as u64;
+                // SAFETY: the memory has room for all of the arrays, which were checked.
+                unsafe { mover.on_device(lane, number, chunk, place, Way::Gather) }?;
+                lane.keep(current, number)?;
+            }
+            after(&lane.stream)
+        })
+    }
+
+    /// Copies packed buffers on the device into arrays, in the order of their streams; those without one are written when this
+    /// returns. The buffers are no longer used then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stager::upload`].
+    pub fn spread(&self, from: &[DeviceBuffer], into: &[Region]) -> Result<(), GpuError> {
+        let fits = into.iter().zip(from).all(|(to, from)| to.len_bytes() == from.len());
+        if !fits || from.len() != into.len() {
+            return Err(GpuError::TooSmall);
+        }
+        writable(into)?;
+        let current = self.inner.device.enter()?;
+        let shapes = self.shapes(&current, into)?;
+        let mover = self.mover(&current, &shapes);
+        let mut lane = self.inner.lanes.take()?;
+        between(&mut lane, into, Edges::Both, |lane| {
+            for (number, chunk) in plan(&shapes, ROOM_ON_DEVICE).iter().enumerate() {
+                let place = |part: &Part| from[part.array].address() + part.from as u64;
+                from.iter().try_for_each(|buffer| buffer.hold_back(&current, &lane.stream))?;
+                // SAFETY: the buffers are as long as the arrays, which were checked, and kept until the wait below.
+                unsafe { mover.on_device(lane, number, chunk, place, Way::Scatter) }?;
+                lane.keep(&current, number)?;
+            }
+            lane.stream.wait()
+        })
+    }
+
+    /// Copies buffers on the device into new memory there: one allocation for all. The buffers are no longer used when this
+    /// returns.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::Forked`]; a call that fails, out of memory among them.
+    pub fn copy_out(&self, from: &[DeviceBuffer]) -> Result<Vec<DeviceBuffer>, GpuError> {
+        let lens: Vec<usize> = from.iter().map(DeviceBuffer::len).collect();
+        self.in_new(&lens, |current, lane, memory, places, _| {
+            let shape = |buffer: &DeviceBuffer| Shape::together(buffer.address(), buffer.len());
+            let shapes: Vec<Shape> = from.iter().map(shape).collect();
             let mover = self.mover(current, &shapes);
-            between(lane, from, Edges::Both, |lane| {
-                for (number, chunk) in plan(&shapes, ROOM_ON_DEVICE).iter().enumerate() {
-                    let place = |part: &Part| memory + (places[part.array] + part.from) as u64;
-                    // SAFETY: the memory has room for all of the arrays, which were checked.
-                    unsafe { mover.on_device(lane, number, chunk, place, Way::Gather) }?;
-                    lane.keep(current, number)?;
-                }
-                Ok(())
-            })
+            from.iter().try_for_each(|buffer| buffer.hold_back(current, &lane.stream))?;
+            for (number, chunk) in plan(&shapes, ROOM_ON_DEVICE).iter().enumerate() {
+                let place = |part: &Part| memory + (places[part.array] + part.from) as u64;
+                // SAFETY: the memory has room for all of the buffers, which are kept until the wait below.
+                unsafe { mover.on_device(lane, number, chunk, place, Way::Gather) }?;
+                lane.keep(current, number)?;
+            }
+            lane.stream.wait()
         })
     }
 
@@ -349,8 +433,14 @@ fn between(
     })
 }
 
+/// Refuses arrays that cannot be written to one element after another.
+fn writable(arrays: &[Region]) -> Result<(), GpuError> {
+    let sound = arrays.iter().all(|array| array.layout().is_nested());
+    if sound { Ok(()) } else { Err(GpuError::Overlapping) }
+}
+
 /// Where buffers of these lengths begin one after another, and where the last ends; `None` if that is too far.
-fn places(lens: &[usize], align: usize) -> Option<(Vec<usize>, usize)> {
+pub(super) fn places(lens: &[usize], align: usize) -> Option<(Vec<usize>, usize)> {
     let mut end = 0usize;
     let place = |&len: &usize| {
         let at = end.checked_next_multiple_of(align)?;

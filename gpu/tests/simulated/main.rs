@@ -5,8 +5,12 @@
 
 mod contexts;
 mod order;
+mod peer;
 mod pinned;
 mod pointers;
+mod sharing;
+mod sharing_crash;
+mod sharing_live;
 mod staging;
 mod staging_order;
 #[allow(unsafe_code, reason = "driver calls as a user's library makes them; a fork")]

@@ -1,0 +1,205 @@
+//! Arenas of other processes: imported once, read from for each message.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ferropickle_core::buffer::Owner;
+use ferropickle_core::shm::{Arena, Lease, SlotRef};
+use ferropickle_core::sys::process::Stamp;
+
+use super::arena::locked;
+use super::calls::started;
+use super::device::{Current, Device, Relaxed};
+use super::ipc::{ForeignBlock, SharedEvent};
+use super::memory::DeviceBuffer;
+use super::shared::{SharedMemory, granule};
+use crate::api::GpuError;
+use crate::wire::{ArenaNote, BlockNote, HANDLE, SlotNote};
+
+/// A receiver asks so often at once whether a slot is filled; then it sleeps in between.
+const SPINS: u32 = 2000;
+const NAP: Duration = Duration::from_micros(50);
+
+/// An arena of another process, imported once and read from for each message. A clone is the same one.
+#[derive(Clone)]
+pub struct DevicePeer {
+    inner: Arc<Imported>,
+}
+
+struct Imported {
+    device: Arc<Device>,
+    slots: Arena,
+    memory: SharedMemory,
+    maker: Option<Stamp>,
+    events: Mutex<HashMap<u32, Arc<SharedEvent>>>,
+}
+
+impl DevicePeer {
+    /// The arena that another process describes.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::Unshareable`] if it is on another device than this, if another partition of it, or this process's own (take
+    /// [`Stager::snapshot`] there); [`GpuError::Damaged`] if the note or a descriptor is none; [`GpuError::Forked`]; a call that
+    /// fails. Nothing stays behind.
+    pub fn import(
+        device: &Arc<Device>,
+        note: &[u8],
+        memory: OwnedFd,
+        slots: OwnedFd,
+    ) -> Result<Self, GpuError> {
+        let note = ArenaNote::read(note)?;
+        if note.device != device.id() {
+            return Err(GpuError::Unshareable("it is on another device"));
+        }
+        if note.maker == Stamp::own().word() {
+            return Err(GpuError::Unshareable("it is this process's own"));
+        }
+        let current = device.enter()?;
+        let granule = granule(device, &current)?;
+        let slots = Arena::attach_of_other_memory(slots)?;
+        let same = slots.id() == note.id && slots.capacity() == note.size;
+        let size = usize::try_from(note.size).ok().filter(|size| size.is_multiple_of(granule));
+        let size =
+            size.filter(|_| same).ok_or(GpuError::Damaged("an arena is not as its note says"))?;
+        let memory = SharedMemory::import(device, &current, memory, size)?;
+        let (device, maker) = (device.clone(), Stamp::from_word(note.maker));
+        let events = Mutex::default();
+        Ok(Self { inner: Arc::new(Imported { device, slots, memory, maker, events }) })
+    }
+
+    /// Tells arenas apart.
+    pub fn id(&self) -> u64 {
+        self.inner.slots.id()
+    }
+
+    /// Takes a message and waits until it is filled. The buffer is the sender's memory: it is given back when the last part of
+    /// the buffer is gone, for which the device's work is waited for. [`Stager::copy_out`] makes it short.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::Damaged`] if the note is none, or of another arena, or the slot smaller than it says; [`GpuError::Lost`] if
+    /// the message was taken before, withdrawn, or its sender has died before it was filled; [`GpuError::Slots`];
+    /// [`GpuError::Forked`]; a call that fails.
+    pub fn receive(&self, note: &[u8]) -> Result<DeviceBuffer, GpuError> {
+        let current = self.inner.device.enter()?;
+        let note = SlotNote::read(note)?;
+        let (lease, address) = self.take(&current, &note)?;
+        let owner = Held { lease: Some(lease), peer: self.clone(), _block: None };
+        Ok(DeviceBuffer::new(&self.inner.device, Arc::new(owner), None, address, note.len as usize))
+    }
+
+    /// Takes a message that [`DeviceArena::share`](super::DeviceArena::share) has made. The buffer is the sender's live memory;
+    /// the sender learns when the last part of it is gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`DevicePeer::receive`]; [`GpuError::Unshareable`] if the memory is on another device or another process's than the
+    /// arena.
+    pub fn receive_shared(&self, note: &[u8], block: &[u8]) -> Result<DeviceBuffer, GpuError> {
+        let inner = &*self.inner;
+        let current = inner.device.enter()?;
+        let (note, block) = (SlotNote::read(note)?, BlockNote::read(block)?);
+        if block.device != inner.device.id() || Stamp::from_word(block.maker) != inner.maker {
+            return Err(GpuError::Unshareable("it is on another device, or not its sender's"));
+        }
+        let (lease, _) = self.take(&current, &note)?;
+        let opened = inner.device.blocks.open(&inner.device, &current, &block)?;
+        let (address, len) = (opened.address + block.offset, block.len as usize);
+        let owner = Held { lease: Some(lease), peer: self.clone(), _block: Some(opened) };
+        Ok(DeviceBuffer::new(&inner.device, Arc::new(owner), None, address, len))
+    }
+
+    /// Takes a slot once it is filled, and where it is.
+    fn take(&self, current: &Current<'_>, note: &SlotNote) -> Result<(Lease, u64), GpuError> {
+        let inner = &*self.inner;
+        if note.arena != inner.slots.id() {
+            return Err(GpuError::Damaged("a message lies in another arena"));
+        }
+        let slot = SlotRef { index: note.index, generation: note.generation };
+        // Given back on every way out.
+        let lease = inner.slots.take(slot)?;
+        let (place, room) = lease.place();
+        let end = place.checked_add(room).filter(|&end| end <= inner.memory.size() as u64);
+        if end.is_none() || note.len > room {
+            return Err(GpuError::Damaged("a message does not lie in its arena"));
+        }
+        if let Some(handle) = note.event {
+            inner.await_event(current, slot.index, handle)?;
+        }
+        Ok((lease, inner.memory.address() + place))
+    }
+}
+
+impl Imported {
+    /// Waits for the event of a slot, as long as its sender lives: by asking, since a stream that waits for a dead process's
+    /// event waits for ever.
+    fn await_event(
+        &self,
+        current: &Current<'_>,
+        index: u32,
+        handle: [u8; HANDLE],
+    ) -> Result<(), GpuError> {
+        let known =
+            locked(&self.events).get(&index).filter(|known| known.handle == handle).cloned();
+        let event = match known {
+            Some(event) => event,
+            None => {
+                let opened = SharedEvent::open(&self.device, current, handle);
+                let opened = opened
+                    .map_err(|error| if self.maker_lives() { error } else { GpuError::Lost })?;
+                let opened = Arc::new(opened);
+                locked(&self.events).insert(index, opened.clone());
+                opened
+            }
+        };
+        for turn in 0u32.. {
+            // Asked first: what a process did before it died is done.
+            let lives = turn % 64 != 63 || self.maker_lives();
+            if event.has_happened(current)? {
+                return Ok(());
+            }
+            if !lives {
+                break;
+            }
+            if turn > SPINS {
+                std::thread::sleep(NAP);
+            }
+        }
+        Err(GpuError::Lost)
+    }
+
+    fn maker_lives(&self) -> bool {
+        self.maker.is_some_and(Stamp::alive)
+    }
+}
+
+/// A slot that this process has taken.
+struct Held {
+    lease: Option<Lease>,
+    peer: DevicePeer,
+    /// The allocation that it is a lease of, if it is not of the slot itself.
+    _block: Option<Arc<ForeignBlock>>,
+}
+
+impl Owner for Held {}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        // In a forked child there is no work of ours, and the slot is the parent's.
+        let (Some(calls), Ok(_current)) = (started(), self.peer.inner.device.enter()) else {
+            return;
+        };
+        let done = Relaxed::new(calls).and_then(|_relaxed| {
+            // SAFETY: the context is current; it may be waited for at any time.
+            unsafe { calls.context_synchronize() }
+        });
+        // Work that cannot be waited for may still read: then the slot is given back with the process.
+        if done.is_err() {
+            std::mem::forget(lease);
+        }
+    }
+}
