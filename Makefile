@@ -14,6 +14,7 @@ PYTEST_ARGS ?=
 PIP_VERSION := 26.3
 
 BIN := $(VENV)/bin
+PEERS := $(VENV)-gpu-peers
 STAMPS := $(VENV)/stamps
 RESULTS := target/test-results
 
@@ -25,7 +26,7 @@ EXTENSION := $(STAMPS)/extension
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) \
     $(shell find core gpu numpy_ext python -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help demo test test-rust test-py cudasim conformance lint lint-rust lint-py fmt bench bench-full fuzz matrix wheel clean FORCE
+.PHONY: help demo test test-rust test-py test-gpu-peers cudasim conformance lint lint-rust lint-py fmt bench bench-full fuzz matrix wheel clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,11 @@ cudasim: ## install the simulated CUDA driver into target/cudasim
 test-py: $(EXTENSION) $(STAMPS)/group-test cudasim ## the Python tests
 	@mkdir -p $(RESULTS)
 	$(BIN)/python -m pytest --junitxml=$(RESULTS)/python.xml tests/python $(PYTEST_ARGS)
+
+# The libraries take 2 GB, so they have an environment of their own, and are not part of `make test`.
+test-gpu-peers: $(EXTENSION) $(PEERS)/stamp cudasim ## real kernels and arrays of CuPy, Numba, Triton, cuda.core; no device needed
+	@mkdir -p $(RESULTS)
+	PYTHONPATH=python $(PEERS)/bin/python -m pytest --junitxml=$(RESULTS)/gpu-peers.xml tests/python/gpu/peers $(PYTEST_ARGS)
 
 conformance: $(EXTENSION) $(STAMPS)/group-test ## CPython's own pickle tests against ferropickle
 	$(BIN)/python -m pytest tests/python/conformance $(PYTEST_ARGS)
@@ -127,6 +133,12 @@ $(STAMPS)/python-%:
 
 $(STAMPS)/group-%: pyproject.toml $(VENV_STAMP)
 	$(BIN)/python -m pip install --quiet --group $*
+	@touch $@
+
+$(PEERS)/stamp: pyproject.toml $(VENV_STAMP)
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet 'pip==$(PIP_VERSION)'
+	$(PEERS)/bin/python -m pip install --quiet --group gpu-peers
 	@touch $@
 
 $(EXTENSION): $(RUST_SOURCES) pyproject.toml $(STAMPS)/group-build

@@ -275,9 +275,9 @@ fn is_object_default(ty: TypePtr, name: Obj) -> bool {
     own == default
 }
 
-/// Classes of the standard library whose instances look plain but hold what
-/// belongs to the process: `ferropickle.reducers` writes these, subclasses too.
-const SEEMINGLY_PLAIN: [(&[u8], &[&[u8]]); 10] = [
+/// Classes whose instances look plain but hold what belongs to the process:
+/// `ferropickle.reducers` writes these, subclasses too.
+const SEEMINGLY_PLAIN: [(&[u8], &[&[u8]]); 27] = [
     (b"asyncio.events", &[b"AbstractEventLoop"]),
     (b"threading", &[b"Condition", b"BoundedSemaphore", b"Barrier", b"_RLock", b"Thread"]),
     (b"weakref", &[b"WeakValueDictionary", b"WeakKeyDictionary", b"finalize"]),
@@ -288,6 +288,36 @@ const SEEMINGLY_PLAIN: [(&[u8], &[&[u8]]); 10] = [
     (b"gzip", &[b"GzipFile"]),
     (b"bz2", &[b"BZ2File"]),
     (b"lzma", &[b"LZMAFile"]),
+    (b"cupy._core.fusion", &[b"Fusion"]),
+    (b"cupy._functional.vectorize", &[b"vectorize"]),
+    (b"cupy.cuda.pinned_memory", &[b"PinnedMemory"]),
+    (b"cupy.cuda.stream", &[b"_BaseStream", b"Event"]),
+    (b"cupyx.jit._interface", &[b"_JitRawKernel"]),
+    (
+        b"numba.cuda.cudadrv.driver",
+        &[
+            b"Context",
+            b"CudaPythonFunction",
+            b"CudaPythonModule",
+            b"Device",
+            b"Event",
+            b"MemoryPointer",
+            b"OwnedPointer",
+            b"PinnedMemory",
+            b"Stream",
+        ],
+    ),
+    (b"numba.cuda.dispatcher", &[b"ForAll"]),
+    (b"numba.cuda.simulator.kernel", &[b"FakeCUDAKernel"]),
+    (b"numba.cuda.vectorizers", &[b"CUDAGeneralizedUFunc", b"CUDAUFuncDispatcher"]),
+    (b"torch.cuda._utils", &[b"_CudaKernel", b"_CudaModule"]),
+    (b"torch.cuda.graphs", &[b"CUDAGraph"]),
+    (b"torch.cuda.memory", &[b"MemPool"]),
+    (b"torch.cuda.streams", &[b"Event", b"Stream"]),
+    (b"triton.compiler.compiler", &[b"CompiledKernel"]),
+    (b"triton.runtime.autotuner", &[b"Autotuner", b"Heuristics"]),
+    (b"triton.runtime.interpreter", &[b"InterpretedFunction"]),
+    (b"triton.runtime.jit", &[b"ConstexprFunction", b"JITFunction"]),
 ];
 
 fn is_only_seemingly_plain(ty: TypePtr) -> bool {

@@ -14,6 +14,8 @@ Where a test belongs:
 - ``channel/``      arenas of shared memory, and channels between processes
 - ``parcel/``       a stream with its buffers, in memory and as bytes
 - ``files/``        parcels as files: written, replaced, opened, read in part
+- ``gpu/``        kernels, handles and device memory, on the simulated driver; with the libraries in
+  ``peers/``
 - ``runtime/``      collector, signals, leaks, threads, forks, policies, memory, import
 - ``benches/``    the suite in ``benches/python``: workloads, records, the report
 - ``commands/``   ``python -m ferropickle``

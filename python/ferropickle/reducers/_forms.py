@@ -23,7 +23,7 @@ ReduceValue: TypeAlias = Any
 
 
 # The module of `shared`, part of the streams: never renamed.
-_SHARED = "_ferropickle_shared"
+SHARED = "_ferropickle_shared"
 
 
 class Call:
@@ -40,6 +40,12 @@ class Call:
     def __reduce__(self) -> tuple[Any, ...]:
         """The reduce value that is this call."""
         return self._value
+
+    def then(self, *calls: Call) -> Call:
+        """The same with calls to be made after it, which may have it among their arguments."""
+        function, args, *_ = self._value
+        self._value = after(function, args, calls)
+        return self
 
 
 def after(
@@ -82,7 +88,7 @@ def found_in_modules(obj: object, policy: Any) -> tuple[str, str] | None:
     Goes through every module that is loaded: only for types that are rare.
     """
     for name, loaded in sys.modules.copy().items():
-        if name not in {"__mp_main__", _SHARED}:
+        if name not in {"__mp_main__", SHARED}:
             key = _name_in(loaded, obj)
             if key is not None and not goes_by_value(name, policy):
                 return name, key
@@ -120,13 +126,13 @@ def shared(obj: object, make: Call) -> ReduceValue:
     A module that only holds such objects keeps it, here and in the receiver,
     for as long as the process lives; the first load there makes it.
     """
-    here = vars(sys.modules.setdefault(_SHARED, types.ModuleType(_SHARED)))
-    key = _name_in(sys.modules[_SHARED], obj)
+    here = vars(sys.modules.setdefault(SHARED, types.ModuleType(SHARED)))
+    key = _name_in(sys.modules[SHARED], obj)
     if key is None:
         key = f"_{os.urandom(16).hex()}"
         here[key] = obj
     modules = attribute(module("sys"), "modules")
-    holder = Call(dict.setdefault, modules, _SHARED, Call(types.ModuleType, _SHARED))
+    holder = Call(dict.setdefault, modules, SHARED, Call(types.ModuleType, SHARED))
     return dict.setdefault, (attribute(holder, "__dict__"), key, make)
 
 

@@ -1,6 +1,6 @@
 //! Modules and their functions. CUDA Driver API, "Module Management", "Library Management".
 
-use std::ffi::{c_int, c_uint};
+use std::ffi::{CString, c_char, c_int, c_uint};
 use std::sync::Arc;
 
 use crate::context::{current, current_device};
@@ -25,6 +25,8 @@ pub struct Module {
 pub struct Function {
     pub module: u64,
     pub kernel: Arc<Kernel>,
+    /// The kernel's name, as it is given out: callers keep the pointer.
+    name: CString,
     /// Attributes that were set.
     pub max_dynamic: u64,
 }
@@ -140,8 +142,9 @@ fn function(state: &mut State, module: u64, name: &str) -> Outcome<u64> {
     if let Some((id, _)) = known {
         return Ok(*id);
     }
+    let c_name = CString::new(name).map_err(|_| Status::NOT_FOUND)?;
     let id = state.handle(Tag::Function);
-    state.functions.insert(id, Function { module, kernel, max_dynamic: DYNAMIC });
+    state.functions.insert(id, Function { module, kernel, name: c_name, max_dynamic: DYNAMIC });
     Ok(id)
 }
 
@@ -256,6 +259,18 @@ crate::api::functions! {
 
     0 fn cuKernelSetAttribute(d, number: c_uint, value: c_int, kernel: u64, _device: c_int) {
         set_attribute(&mut *d.state()?, kernel, number, value)
+    }
+
+    12030 fn cuKernelGetName(d, name: Out<*const c_char>, kernel: u64) {
+        name.set(d.state()?.functions.get(&kernel).ok_or(Status::INVALID_HANDLE)?.name.as_ptr())
+    }
+
+    12030 fn cuFuncGetName(d, name: Out<*const c_char>, function: u64) {
+        name.set(d.state()?.functions.get(&function).ok_or(Status::INVALID_HANDLE)?.name.as_ptr())
+    }
+
+    12050 fn cuKernelGetLibrary(d, library: Out<u64>, kernel: u64) {
+        library.set(d.state()?.functions.get(&kernel).ok_or(Status::INVALID_HANDLE)?.module)
     }
 
     12040 fn cuKernelGetParamInfo(d, kernel: u64, index: usize, offset: Out<usize>, size: Out<usize>) {

@@ -299,3 +299,18 @@ def test_an_older_driver_refuses_newer_ptx(d):
     module = ctypes.c_uint64()
     assert d.status("cuModuleLoadData", ctypes.byref(module), ctypes.c_char_p(newer)) == 222
     load(d)
+
+
+@on_driver()
+def test_a_kernel_tells_its_name_and_library(d):
+    """12.3 and 12.5; the name stays where it is for as long as the library."""
+    d.context()
+    nothing = (None, None, 0, None, None, 0)
+    library = d.get("cuLibraryLoadData", ctypes.c_char_p(PTX), *nothing)
+    kernel = d.get("cuLibraryGetKernel", library, b"gather")
+    name = d.get("cuKernelGetName", kernel)
+    assert ctypes.string_at(name) == b"gather"
+    assert d.get("cuKernelGetName", kernel) == name
+    assert d.get("cuKernelGetLibrary", kernel) == library
+    function = d.get("cuKernelGetFunction", kernel)
+    assert ctypes.string_at(d.get("cuFuncGetName", function)) == b"gather"
