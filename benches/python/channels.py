@@ -17,6 +17,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
+import checks
 import report
 
 BASE = "Pipe"
@@ -112,7 +113,7 @@ def main(rounds: int, markdown: bool) -> list[report.Result]:
 
             calls: dict[str, Callable[[], None]] = {COPY: copy}
             calls |= {name: (lambda name=name: exchange(name)) for name in ends}
-            results.append({"workload": label, **measure(calls, rounds)})
+            results.append({"workload": label, **measure(label, calls, rounds)})
     finally:
         for end in ends.values():
             end.send(None)
@@ -135,10 +136,11 @@ def main(rounds: int, markdown: bool) -> list[report.Result]:
         )
     print(report.render(table, markdown))
     print(f"\n{rounds} rounds, medians of wall time over that of {BASE}; under 1 is faster.")
+    print(checks.lines(results), end="")
     return results
 
 
-def measure(calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, Any]:
+def measure(label: str, calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, Any]:
     """Interleaved samples of each call."""
     repeats = {}
     for name, call in calls.items():
@@ -165,4 +167,5 @@ def measure(calls: dict[str, Callable[[], None]], rounds: int) -> dict[str, Any]
         "base_ns": statistics.median(times[BASE]) * 1e9,
         "ratios": {name: over(name, BASE) for name in calls},
         "over_copy": over(OURS, COPY) if copied else None,
+        "checks": checks.of(label, times),
     }

@@ -14,14 +14,18 @@ import os
 import pickle
 import statistics
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import checks
 import report
+from targets import OPEN_MS
 
 MIB = 1 << 20
+OPENED = "open, of 10 MiB and of 10 GiB"
 Calls = dict[str, Callable[[], Any]]
 
 
@@ -84,6 +88,13 @@ def cases(np: Any, fp: Any, folder: Path) -> Iterator[tuple[str, Calls]]:
             "ferropickle": lambda: fp.open(ours).load(),
         },
     )
+    short, long = folder / "short.fp", folder / "long.fp"
+    sparse(np, short, 10 * MIB)
+    sparse(np, long, 10 << 30)
+    yield (
+        OPENED,
+        {"10 MiB": lambda: fp.open(short).load(), "10 GiB": lambda: fp.open(long).load()},
+    )
     many = {f"array {n}": np.full(8192, n, dtype="f8") for n in range(500)}
     npz, ours_many = folder / "many.npz", folder / "many.fp"
     yield (
@@ -129,6 +140,22 @@ def cases(np: Any, fp: Any, folder: Path) -> Iterator[tuple[str, Calls]]:
         )
 
 
+def sparse(np: Any, path: Path, size: int) -> None:
+    """A file of an array of zeros, none of which is on the disk."""
+    stream, _ = out_of_band(np.zeros(size, "u1"))
+    with zipfile.ZipFile(path, "w") as archive:
+        info = zipfile.ZipInfo("buffers/0000")
+        info.file_size = info.compress_size = size
+        info.CRC = info.header_offset = 0
+        assert archive.fp is not None
+        archive.fp.write(info.FileHeader(zip64=True))
+        archive.fp.seek(size, os.SEEK_CUR)
+        archive.start_dir = archive.fp.tell()
+        archive.filelist.append(info)
+        archive.NameToInfo[info.filename] = info
+        archive.writestr("stream.pkl", stream)
+
+
 def dump(value: Any, path: Path) -> None:
     """`pickle.dump` to a file."""
     with path.open("wb") as file:
@@ -161,11 +188,18 @@ def main(rounds: int, markdown: bool) -> list[report.Result]:
                 for name, own in times.items()
             }
             base_ns = statistics.median(times[base]) * 1e9
-            results.append({"workload": label, "base_ns": base_ns, "ratios": ratios})
+            own_checks = checks.of(label, times)
+            if label == OPENED:
+                less, more = (statistics.median(own) * 1e3 for own in times.values())
+                own_checks.append(checks.check(f"{label}: ms more", more - less, OPEN_MS))
+            results.append(
+                {"workload": label, "base_ns": base_ns, "ratios": ratios, "checks": own_checks}
+            )
             rest = ", ".join(
                 f"{name} {ratio:.2f}" for name, ratio in ratios.items() if name != base
             )
             table.append([label, base, report.duration(base_ns), rest])
     print(report.render(table, markdown))
     print(f"\n{rounds} rounds, medians of wall time over that of the base; under 1 is faster.")
+    print(checks.lines(results), end="")
     return results

@@ -52,3 +52,12 @@ NEVER_SLOWER = 1.03
 IMPORT = 1.5
 # `dumps`: time per record at 10^6 over that at 10^3.
 GROWTH = 1.3
+# Of the groups that have a method of their own: whose wall time, over whose, at most.
+OVER: dict[str, tuple[str, str, float]] = {
+    "array of 256 MiB": ("Channel", "memcpy", 1.5),
+    "1,000 arrays of 64 KiB": ("Channel", "memcpy", 2.0),
+    "10,000 arrays of 1 KiB": ("Channel", "Pipe", 0.15),
+    "64 MiB compressed (zstd)": ("ferropickle", "ferropickle, one processor", 1 / 1.8),
+}
+# What opening a file of 10 GiB may take more than opening one of 10 MiB.
+OPEN_MS = 1.0
