@@ -247,7 +247,7 @@ def test_select_and_poll_see_messages(pair):
 def test_signals_are_handled_in_a_wait():
     run_python(
         """
-        import signal, time
+        import os, signal, threading, time
         import ferropickle as fp
 
         class Alarm(Exception):
@@ -258,8 +258,23 @@ def test_signals_are_handled_in_a_wait():
 
         here, there = fp.Channel.pair(capacity=0)
         signal.signal(signal.SIGALRM, ring)
-        for wait in (there.recv, lambda: there.poll(None), lambda: here.send(b"x" * 50_000_000)):
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
+        data = b"x" * 50_000_000
+
+        def soon():
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGALRM)
+
+        def once_it_has_begun():
+            there.poll(None)
+            os.kill(os.getpid(), signal.SIGALRM)
+
+        waits = [
+            (there.recv, soon),
+            (lambda: there.poll(None), soon),
+            (lambda: here.send(data), once_it_has_begun),
+        ]
+        for wait, when in waits:
+            threading.Thread(target=when).start()
             start = time.monotonic()
             try:
                 wait()
