@@ -9,7 +9,8 @@
 //!
 //! Addresses stand for memory; whoever calls keeps what is noted alive.
 
-use crate::strided::Layout;
+use crate::strided::{Axis, Layout};
+use core::ops::Range;
 use std::collections::BTreeMap;
 
 /// Comparisons of arrays with others around them, in one dump, after which no
@@ -19,13 +20,97 @@ const MOST_COMPARED: usize = 10_000_000;
 
 /// Memory that the stream holds.
 struct Written {
+    start: usize,
     end: usize,
-    /// Where the array's first element is.
-    at: usize,
-    layout: Layout,
+    /// Where the first element is, and where the others are. None if there is no
+    /// byte between two of them.
+    gaps: Option<Box<(usize, Layout)>>,
     /// Memo index of the buffer; none if the elements were gathered.
     index: Option<u32>,
     writable: bool,
+    /// The one before that has the same lowest byte.
+    same: Option<u32>,
+}
+
+impl Written {
+    /// Whether it may share memory with an array whose first element is at `at`.
+    fn may_meet(&self, layout: &Layout, at: usize) -> bool {
+        match &self.gaps {
+            Some(gaps) => layout.may_meet(at, &gaps.1, gaps.0),
+            None => {
+                let bytes = Axis { len: self.end - self.start, stride: 1 };
+                let solid = Layout::new([bytes], 1);
+                solid.is_none_or(|solid| layout.may_meet(at, &solid, self.start))
+            }
+        }
+    }
+}
+
+/// More runs than this are not looked through one by one.
+const MOST_RUNS: usize = 128;
+
+/// Arrays in a row, each of which begins higher than the one before: as memory
+/// lies that was got in order.
+struct Run {
+    /// Which ones of all.
+    members: Range<usize>,
+    start: usize,
+    end: usize,
+}
+
+/// What was written, found by its lowest byte: by runs as long as these are few.
+#[derive(Default)]
+struct ByStart {
+    all: Vec<Written>,
+    runs: Vec<Run>,
+    /// The last of `all` with this lowest byte, once there are too many runs.
+    last: BTreeMap<usize, u32>,
+}
+
+impl ByStart {
+    fn add(&mut self, written: Written) {
+        // More than 2^32 arrays: sharing with those is not seen.
+        let Ok(number) = u32::try_from(self.all.len()) else { return };
+        let (start, end) = (written.start, written.end);
+        let in_order = self.all.last().is_some_and(|last| last.start < start);
+        self.all.push(written);
+        if !self.last.is_empty() {
+            self.link(number);
+            return;
+        }
+        if in_order && let Some(run) = self.runs.last_mut() {
+            run.members.end += 1;
+            run.end = run.end.max(end);
+        } else if self.runs.len() < MOST_RUNS {
+            let members = self.all.len() - 1..self.all.len();
+            self.runs.push(Run { members, start, end });
+        } else {
+            self.runs.clear();
+            (0..=number).for_each(|number| self.link(number));
+        }
+    }
+
+    fn link(&mut self, number: u32) {
+        let written = &mut self.all[number as usize];
+        written.same = self.last.insert(written.start, number);
+    }
+
+    /// Those with a byte from `low` up to `high`, none of which is longer than `longest`.
+    fn near(&self, low: usize, high: usize, longest: usize) -> impl Iterator<Item = &Written> {
+        let starts = low.saturating_sub(longest)..high;
+        let runs = self.runs.iter().filter(move |run| run.start < high && low < run.end);
+        let from = starts.start;
+        let in_runs = runs.flat_map(move |run| {
+            let all = &self.all[run.members.clone()];
+            let first = all.partition_point(|written| written.start < from);
+            all[first..].iter().take_while(move |written| written.start < high)
+        });
+        let linked = self.last.range(starts).flat_map(|(_, &last)| {
+            core::iter::successors(Some(last), |i| self.all[*i as usize].same)
+        });
+        let linked = linked.map(|i| &self.all[i as usize]);
+        in_runs.chain(linked).filter(move |written| written.end > low)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -62,7 +147,7 @@ pub enum Place {
 /// The memory of one stream.
 #[derive(Default)]
 pub struct Regions {
-    written: BTreeMap<usize, Vec<Written>>,
+    written: ByStart,
     /// Bytes of the longest of `written`.
     longest: usize,
     wanted: BTreeMap<usize, Wanted>,
@@ -90,26 +175,24 @@ impl Regions {
         let mut union = Wanted { end: high, writable };
         let mut union_start = low;
         let mut meets = false;
-        let nearby = low.saturating_sub(self.longest)..high;
-        for (&start, all) in self.written.range(nearby) {
-            for other in all.iter().filter(|other| other.end > low) {
-                if let Some(index) = other.index
-                    && start <= low
-                    && high <= other.end
-                    && (other.writable || !writable)
-                {
-                    return Place::Within { index, start, writable: other.writable };
-                }
-                if !may_restart || self.compared >= MOST_COMPARED {
-                    continue;
-                }
-                self.compared += 1;
-                if layout.may_meet(at, &other.layout, other.at) {
-                    meets = true;
-                    union_start = union_start.min(start);
-                    union.end = union.end.max(other.end);
-                    union.writable |= other.writable;
-                }
+        for other in self.written.near(low, high, self.longest) {
+            if let Some(index) = other.index
+                && other.start <= low
+                && high <= other.end
+                && (other.writable || !writable)
+            {
+                let (start, writable) = (other.start, other.writable);
+                return Place::Within { index, start, writable };
+            }
+            if !may_restart || self.compared >= MOST_COMPARED {
+                continue;
+            }
+            self.compared += 1;
+            if other.may_meet(layout, at) {
+                meets = true;
+                union_start = union_start.min(other.start);
+                union.end = union.end.max(other.end);
+                union.writable |= other.writable;
             }
         }
         let known = self.wanted.range(..=low).next_back().map(|(start, wanted)| (*start, *wanted));
@@ -132,8 +215,9 @@ impl Regions {
         let start = at - layout.before();
         let end = start + layout.extent();
         self.longest = self.longest.max(end - start);
-        let entry = Written { end, at, layout, index, writable };
-        self.written.entry(start).or_default().push(entry);
+        let solid = layout.before() == 0 && layout.extent() == layout.len_bytes();
+        let gaps = (!solid).then(|| Box::new((at, layout)));
+        self.written.add(Written { start, end, gaps, index, writable, same: None });
     }
 
     /// Whether the walk should begin again: an array was found to reach over
@@ -144,7 +228,7 @@ impl Regions {
 
     /// Forgets what was written; what is wanted whole stays.
     pub fn begin_again(&mut self) {
-        self.written.clear();
+        self.written = ByStart::default();
         (self.longest, self.compared, self.again) = (0, 0, false);
     }
 
@@ -171,7 +255,6 @@ impl Regions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strided::Axis;
 
     fn part(len: usize, stride: isize) -> Layout {
         Layout::new([Axis { len, stride }], 8).expect("fits")
@@ -234,5 +317,32 @@ mod tests {
         assert!(!regions.wants_again());
         assert_eq!(regions.place(1008, &part(20, 32), true, true), Place::Alone);
         assert!(regions.wants_again());
+    }
+    #[test]
+    fn order_does_not_matter() {
+        let few = vec![5000, 1000, 3000, 1000, 7000, 2000];
+        let upwards = (1..=200).map(|n| n * 500).collect();
+        let downwards = (1..=200).rev().map(|n| n * 500).collect();
+        for starts in [few, upwards, downwards] {
+            let mut regions = Regions::default();
+            for (index, &start) in (0..).zip(&starts) {
+                // The second at the same place is longer.
+                let len = if starts[..index as usize].contains(&start) { 20 } else { 10 };
+                regions.note(start, part(len, 8), Some(index), true);
+            }
+            for start in &starts {
+                let place = regions.place(start + 72, &part(1, 8), true, true);
+                let Place::Within { index, start: found, .. } = place else {
+                    panic!("{start}: {place:?}")
+                };
+                assert_eq!((found, starts[index as usize]), (*start, *start));
+                assert_eq!(regions.place(start - 8, &part(1, 8), true, true), Place::Alone);
+            }
+            if starts.len() == 6 {
+                let longer = regions.place(1000 + 152, &part(1, 8), true, true);
+                assert!(matches!(longer, Place::Within { start: 1000, .. }));
+            }
+            assert_eq!(regions.place(200_000, &part(1, 8), true, true), Place::Alone);
+        }
     }
 }

@@ -10,11 +10,42 @@ pub struct Axis {
     pub stride: isize,
 }
 
+/// Most arrays have few axes: those need no memory of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Axes {
+    Few([Axis; FEW], usize),
+    Many(Vec<Axis>),
+}
+
+const FEW: usize = 3;
+
+impl Axes {
+    fn new(axes: impl IntoIterator<Item = Axis>) -> Axes {
+        let mut axes = axes.into_iter();
+        let (mut few, mut count) = ([Axis { len: 0, stride: 0 }; FEW], 0);
+        for axis in axes.by_ref().take(FEW) {
+            few[count] = axis;
+            count += 1;
+        }
+        match axes.next() {
+            None => Axes::Few(few, count),
+            Some(next) => Axes::Many(few.into_iter().chain([next]).chain(axes).collect()),
+        }
+    }
+
+    fn as_slice(&self) -> &[Axis] {
+        match self {
+            Axes::Few(axes, count) => &axes[..*count],
+            Axes::Many(axes) => axes,
+        }
+    }
+}
+
 /// Elements of one size, at places that the axes give, outermost axis first.
 /// Offsets are counted from the element whose indices are all 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    axes: Vec<Axis>,
+    axes: Axes,
     item_bytes: usize,
     len_bytes: usize,
     /// Bytes before the first element, and from it to the end of the last.
@@ -25,15 +56,16 @@ pub struct Layout {
 impl Layout {
     /// The layout of an array; `None` if it reaches further than memory can.
     pub fn new(axes: impl IntoIterator<Item = Axis>, item_bytes: usize) -> Option<Layout> {
-        let axes: Vec<Axis> = axes.into_iter().collect();
+        let axes = Axes::new(axes);
+        let all = axes.as_slice();
         let whole = |size: &usize| *size <= isize::MAX as usize;
-        if axes.iter().any(|axis| axis.len == 0) {
+        if all.iter().any(|axis| axis.len == 0) {
             return Some(Layout { axes, item_bytes, len_bytes: 0, before: 0, after: 0 });
         }
         let len_bytes =
-            axes.iter().try_fold(item_bytes, |n, axis| n.checked_mul(axis.len)).filter(whole)?;
+            all.iter().try_fold(item_bytes, |n, axis| n.checked_mul(axis.len)).filter(whole)?;
         let (mut before, mut after) = (0usize, item_bytes);
-        for axis in &axes {
+        for axis in all {
             let reach = axis.stride.unsigned_abs().checked_mul(axis.len - 1)?;
             let side = if axis.stride < 0 { &mut before } else { &mut after };
             *side = side.checked_add(reach).filter(whole)?;
@@ -43,7 +75,7 @@ impl Layout {
 
     /// The axes, outermost first.
     pub fn axes(&self) -> &[Axis] {
-        &self.axes
+        self.axes.as_slice()
     }
 
     /// Bytes of one element.
@@ -79,13 +111,13 @@ impl Layout {
     /// no stride is 0.
     pub fn distinct(&self) -> Option<(Layout, Vec<isize>)> {
         let repeats = |axis: &Axis| axis.stride == 0 && axis.len > 1;
-        if !self.axes.iter().any(repeats) {
+        if !self.axes().iter().any(repeats) {
             return None;
         }
         let once = |axis: &Axis| if repeats(axis) { Axis { len: 1, stride: 0 } } else { *axis };
-        let distinct = Layout::new(self.axes.iter().map(once), self.item_bytes)?;
+        let distinct = Layout::new(self.axes().iter().map(once), self.item_bytes)?;
         let mut next = self.item_bytes as isize;
-        let mut strides: Vec<isize> = (self.axes.iter().rev())
+        let mut strides: Vec<isize> = (self.axes().iter().rev())
             .map(|axis| {
                 if repeats(axis) {
                     return 0;
@@ -102,7 +134,7 @@ impl Layout {
     /// Whether each axis steps over all that the closer ones reach: then no two
     /// elements have a byte in common.
     pub fn is_nested(&self) -> bool {
-        let mut axes: Vec<Axis> = self.axes.iter().copied().filter(|axis| axis.len > 1).collect();
+        let mut axes: Vec<Axis> = self.axes().iter().copied().filter(|axis| axis.len > 1).collect();
         axes.sort_by_key(|axis| axis.stride.unsigned_abs());
         let mut reach = self.item_bytes;
         self.len_bytes == 0
@@ -117,8 +149,8 @@ impl Layout {
     /// The fewest axes that give the same elements in the same order, and the
     /// bytes of the blocks that they step over.
     pub fn blocks(&self) -> (Vec<Axis>, usize) {
-        let mut axes: Vec<Axis> = Vec::with_capacity(self.axes.len());
-        for &axis in self.axes.iter().filter(|axis| axis.len != 1) {
+        let mut axes: Vec<Axis> = Vec::with_capacity(self.axes().len());
+        for &axis in self.axes().iter().filter(|axis| axis.len != 1) {
             match axes.last_mut() {
                 Some(outer) if outer.stride == axis.stride.wrapping_mul(axis.len as isize) => {
                     *outer = Axis { len: outer.len * axis.len, stride: axis.stride };

@@ -4,7 +4,8 @@ use crate::view;
 use core::ffi::c_int;
 use core::ptr;
 use numpy::npyffi::{
-    NPY_ARRAY_WRITEABLE, NpyTypes, PY_ARRAY_API, PyArray_Descr, PyArrayObject, get_type_object,
+    NPY_ARRAY_F_CONTIGUOUS, NPY_ARRAY_WRITEABLE, NpyTypes, PY_ARRAY_API, PyArray_Descr,
+    PyArrayObject, get_type_object,
 };
 use pyo3::Python;
 use pyo3::ffi::{self, PyObject};
@@ -67,31 +68,102 @@ pub unsafe fn array(py: Python<'_>, form: &Form<'_>, memory: &Memory) -> Option<
     if !form.fits(memory.len) {
         return None;
     }
-    // SAFETY: every element lies within the memory, checked above. NumPy copies
-    // shape and strides, takes over the reference to the dtype, and on success
-    // that to the keeper; it drops what it was given when it fails.
+    let (shape, strides) = (form.shape, form.strides.as_ptr());
+    // SAFETY: every element lies within the memory, checked above; the rest is the contract.
+    Some(unsafe { over(py, form.descr, shape, strides, form.offset, 0, memory) })
+}
+
+/// Bytes of an array of one block; `None` if a length is negative, or if there
+/// are more bytes or axes than an array can have.
+pub fn block_bytes(shape: &[isize], item_bytes: usize) -> Option<usize> {
+    if shape.len() > MOST_AXES {
+        return None;
+    }
+    let (mut bytes, mut empty) = (isize::try_from(item_bytes).ok()?, false);
+    for &len in shape {
+        // As NumPy has it, an axis of no length takes no part in this.
+        match len {
+            0 => empty = true,
+            1.. => bytes = bytes.checked_mul(len)?,
+            _ => return None,
+        }
+    }
+    Some(if empty { 0 } else { bytes as usize })
+}
+
+/// As [`array`] of one block that begins where the memory does, the last axis
+/// fastest, or with `fortran` the first. `None`, and nothing done, if it is not
+/// as long as the memory.
+///
+/// # Safety
+/// As for [`array`].
+pub unsafe fn block(
+    py: Python<'_>,
+    descr: *mut PyObject,
+    item_bytes: usize,
+    shape: &[isize],
+    fortran: bool,
+    memory: &Memory,
+) -> Option<*mut PyObject> {
+    if block_bytes(shape, item_bytes)? != memory.len {
+        return None;
+    }
+    let order = if fortran { NPY_ARRAY_F_CONTIGUOUS } else { 0 };
+    // SAFETY: the elements are all of the memory; without strides NumPy lays them
+    // one after another. The rest is the contract.
+    Some(unsafe { over(py, descr, shape, ptr::null(), 0, order, memory) })
+}
+
+/// # Safety
+/// Every element must lie within the memory; else as for [`array`].
+unsafe fn over(
+    py: Python<'_>,
+    descr: *mut PyObject,
+    shape: &[isize],
+    strides: *const isize,
+    offset: usize,
+    order: c_int,
+    memory: &Memory,
+) -> *mut PyObject {
+    // SAFETY: NumPy copies shape and strides, takes over the reference to the dtype,
+    // and on success that to the keeper; it drops what it was given when it fails.
     unsafe {
         let class = get_type_object(py, NpyTypes::PyArray_Type);
-        ffi::Py_INCREF(form.descr);
+        ffi::Py_INCREF(descr);
         let made = PY_ARRAY_API.PyArray_NewFromDescr(
             py,
             class,
-            form.descr.cast::<PyArray_Descr>(),
-            form.shape.len() as c_int,
-            form.shape.as_ptr().cast_mut(),
-            form.strides.as_ptr().cast_mut(),
-            memory.start.wrapping_add(form.offset).cast(),
-            if memory.read_only { 0 } else { NPY_ARRAY_WRITEABLE },
+            descr.cast::<PyArray_Descr>(),
+            shape.len() as c_int,
+            shape.as_ptr().cast_mut(),
+            strides.cast_mut(),
+            memory.start.wrapping_add(offset).cast(),
+            if memory.read_only { order } else { order | NPY_ARRAY_WRITEABLE },
             ptr::null_mut(),
         );
         if made.is_null() {
-            return Some(made);
+            return made;
         }
         ffi::Py_INCREF(memory.keeper);
         if PY_ARRAY_API.PyArray_SetBaseObject(py, made.cast::<PyArrayObject>(), memory.keeper) < 0 {
             ffi::Py_DECREF(made);
-            return Some(ptr::null_mut());
+            return ptr::null_mut();
         }
-        Some(made)
+        made
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::block_bytes;
+
+    #[test]
+    fn the_bytes_of_a_block() {
+        assert_eq!(block_bytes(&[], 8), Some(8));
+        assert_eq!(block_bytes(&[3, 5], 4), Some(60));
+        assert_eq!(block_bytes(&[3, 0, 5], 4), Some(0));
+        for wrong in [&[-1][..], &[0, -3], &[isize::MAX, 2], &[0, isize::MAX, 2], &[1; 65]] {
+            assert_eq!(block_bytes(wrong, 4), None);
+        }
     }
 }

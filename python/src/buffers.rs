@@ -162,6 +162,16 @@ pub fn view_of(buffer: Buffer, read_only: bool) -> Result<Own, Raised> {
     unsafe { Own::from_new(ffi::PyMemoryView_FromObject(object.ptr())) }
 }
 
+/// Start and length of the memory of an object made by [`object_of`], which keeps
+/// it there, and whether it is read-only; `None` for any other.
+pub fn memory_of(obj: Obj) -> Option<(*mut u8, usize, bool)> {
+    Python::attach(|py| {
+        let bound = to_bound(py, obj);
+        let this = bound.cast_exact::<PyBuffer>().ok()?.get();
+        Some((this.buffer.as_ptr(), this.buffer.len(), this.read_only))
+    })
+}
+
 /// The buffer of an object made by [`object_of`], and whether it is read-only;
 /// `None` for any other. The object itself keeps the memory, as a base does.
 pub fn of(obj: Obj) -> Option<(Buffer, bool)> {

@@ -5,6 +5,7 @@
 //! others are made as the stream says, and so are those that must fail.
 
 use crate::arrays;
+use crate::buffers;
 use crate::error::Raised;
 use crate::fast::{self, Obj, Own};
 use ferropickle_numpy::dtype::{self, Elements};
@@ -35,8 +36,21 @@ fn make_first(callable: Obj, args: Obj) -> Result<Option<Own>, Raised> {
     }
 }
 
-/// Lengths or strides.
-type Lengths = Vec<isize>;
+/// Lengths or strides. Nearly all arrays have few axes: those need no memory.
+#[derive(Default)]
+struct Lengths {
+    few: [isize; FEW_AXES],
+    many: Vec<isize>,
+    count: usize,
+}
+
+const FEW_AXES: usize = 6;
+
+impl Lengths {
+    fn as_slice(&self) -> &[isize] {
+        if self.count <= FEW_AXES { &self.few[..self.count] } else { &self.many }
+    }
+}
 
 /// `_frombuffer(buffer, dtype, shape, order)`.
 fn of_block(args: Obj) -> Result<Option<Own>, Raised> {
@@ -49,29 +63,21 @@ fn of_block(args: Obj) -> Result<Option<Own>, Raised> {
     else {
         return Ok(None);
     };
-    let mut strides = vec![0; shape.len()];
-    let mut next = item_bytes as isize;
-    let mut step = |i: usize| -> Option<()> {
-        strides[i] = next;
-        // As NumPy has it, an axis of no length takes no part in this.
-        next = next.checked_mul(shape[i].max(1))?;
-        Some(())
+    let fortran = match fast::text::utf8(order, &mut Vec::new()) {
+        b"C" => false,
+        b"F" => true,
+        _ => return Ok(None),
     };
-    let steps = match fast::text::utf8(order, &mut Vec::new()) {
-        b"C" => (0..shape.len()).rev().try_for_each(&mut step),
-        b"F" => (0..shape.len()).try_for_each(&mut step),
-        _ => None,
-    };
-    if steps.is_none() {
-        return Ok(None);
-    }
-    let len = if shape.contains(&0) { 0 } else { next as usize };
     let Some((keeper, memory)) = memory_of(buffer)? else { return Ok(None) };
-    if memory.len != len {
-        return Ok(None);
-    }
-    let form = Form { descr: dtype.ptr(), item_bytes, shape: &shape, strides: &strides, offset: 0 };
-    array(&form, &memory, keeper)
+    let shape = shape.as_slice();
+    // SAFETY: `bytes_of` found a dtype of plain elements; the keeper is held
+    // until the array has a reference of its own.
+    let made = Python::attach(|py| unsafe {
+        rebuild::block(py, dtype.ptr(), item_bytes, shape, fortran, &memory)
+    });
+    drop(keeper);
+    // SAFETY: a new reference or null with an error set.
+    made.map(|made| unsafe { Own::from_new(made) }).transpose()
 }
 
 /// `ndarray(shape, dtype, buffer, offset, strides)`.
@@ -89,18 +95,14 @@ fn of_view(args: Obj) -> Result<Option<Own>, Raised> {
     ) else {
         return Ok(None);
     };
+    let (shape, strides) = (shape.as_slice(), strides.as_slice());
     if shape.len() != strides.len() {
         return Ok(None);
     }
     let Some((keeper, memory)) = memory_of(buffer)? else { return Ok(None) };
-    let form = Form { descr: dtype.ptr(), item_bytes, shape: &shape, strides: &strides, offset };
-    array(&form, &memory, keeper)
-}
-
-fn array(form: &Form<'_>, memory: &Memory, keeper: Own) -> Result<Option<Own>, Raised> {
-    // SAFETY: `bytes_of` found a dtype of plain elements; the keeper is held
-    // until the array has a reference of its own.
-    let made = Python::attach(|py| unsafe { rebuild::array(py, form, memory) });
+    let form = Form { descr: dtype.ptr(), item_bytes, shape, strides, offset };
+    // SAFETY: as in `of_block`.
+    let made = Python::attach(|py| unsafe { rebuild::array(py, &form, &memory) });
     drop(keeper);
     // SAFETY: a new reference or null with an error set.
     made.map(|made| unsafe { Own::from_new(made) }).transpose()
@@ -129,7 +131,16 @@ fn lengths(tuple: Obj) -> Option<Lengths> {
         let value = fast::is_int(item.ty()).then(|| fast::long::as_i64(item)).flatten()?;
         isize::try_from(value).ok()
     };
-    (0..fast::tuple_len(tuple)).map(one).collect()
+    let count = fast::tuple_len(tuple);
+    let mut lengths = Lengths { count: count as usize, ..Lengths::default() };
+    if lengths.count > FEW_AXES {
+        lengths.many = (0..count).map(one).collect::<Option<_>>()?;
+        return Some(lengths);
+    }
+    for (place, i) in lengths.few.iter_mut().zip(0..count) {
+        *place = one(i)?;
+    }
+    Some(lengths)
 }
 
 /// The memory of a bytes-like object, and what keeps it where it is: the object
@@ -139,6 +150,10 @@ fn memory_of(buffer: Obj) -> Result<Option<(Own, Memory)>, Raised> {
         let data = fast::bytes_data(buffer);
         let start = data.as_ptr().cast_mut();
         let memory = Memory { start, len: data.len(), read_only: true, keeper: buffer.ptr() };
+        return Ok(Some((buffer.own(), memory)));
+    }
+    if let Some((start, len, read_only)) = buffers::memory_of(buffer) {
+        let memory = Memory { start, len, read_only, keeper: buffer.ptr() };
         return Ok(Some((buffer.own(), memory)));
     }
     // SAFETY: live objects throughout; each result is checked.

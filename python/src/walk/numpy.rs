@@ -228,6 +228,8 @@ impl Walker {
         // Outside the pure state a callback may let go of the array.
         let _keep = (!self.pure).then(|| array.obj.own());
         let own_face = self.options.choices.face == Face::Own;
+        // Before a buffer of it takes a reference, which is none of the graph's.
+        let met_once = self.pure && array.obj.refcnt() == 1;
         let alone = view.owns_memory() && array.obj.refcnt() == 1;
         if own_face && !alone && len > 0 {
             self.write_linked(array)?;
@@ -248,7 +250,7 @@ impl Walker {
                 self.write_gathered(array, &layout, own_face && !view.is_writable())?;
             }
         }
-        if self.pure && array.obj.refcnt() == 1 {
+        if self.pure && met_once {
             self.log_elided(array.obj)?;
         } else {
             self.memoize(array.obj);

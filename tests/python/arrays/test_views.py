@@ -7,6 +7,7 @@ for it.
 import gc
 import io
 import pickle
+import pickletools
 
 import pytest
 
@@ -184,3 +185,16 @@ def test_buffers_of_shared_memory_are_handed_out_once():
     assert np.shares_memory(back[2], base)
     parcel = fp.pack([base[:10], base[5:20], base])
     assert len(parcel.buffers) == 1
+
+
+def test_arrays_that_nobody_else_holds_take_no_memo_entries():
+    """The reference that a buffer holds is none of the graph's."""
+
+    def entries(count):
+        stream = fp.pack([np.full(100, n) for n in range(count)]).stream
+        return sum(op.name == "MEMOIZE" for op, _, _ in pickletools.genops(stream))
+
+    assert entries(2) == entries(20)
+    one = np.ones(100)
+    first, second, alone = fp.unpack(fp.pack([one, one, np.ones(3)]))
+    assert first is second is not alone
