@@ -15,5 +15,6 @@ Such streams need ferropickle to load.
 
 from ferropickle.kernels._bundle import Bundle, KernelError, bundle
 from ferropickle.kernels._choose import Target
+from ferropickle.kernels._numba import NumbaBundle
 
-__all__ = ["Bundle", "KernelError", "Target", "bundle"]
+__all__ = ["Bundle", "KernelError", "NumbaBundle", "Target", "bundle"]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ferropickle.kernels._choose import Arch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ferropickle.kernels._numba import NumbaBundle
 
 # What `Bundle.attributes` may have: what a program may set of a kernel.
 _ATTRIBUTES = ("max_dynamic_shared_size_bytes", "preferred_shared_memory_carveout")
@@ -111,22 +113,29 @@ def bundle(
     *,
     images: Mapping[str, bytes] | None = None,
     ptx: bytes | str | None = None,
-    archs: tuple[str, ...] | list[str] = (),
+    archs: Sequence[str] = (),
     attributes: Mapping[str, int] | None = None,
-) -> Bundle:
+    signatures: Iterable[Any] = (),
+) -> Bundle | NumbaBundle:
     """Return a bundle of a kernel with compiled code.
 
-    kernel: a `RawKernel` or `RawModule` of CuPy; of cuda.core a `Program`, `ObjectCode`, `Kernel`.
+    kernel: a `RawKernel` or `RawModule` of CuPy, a `Program`, `ObjectCode` or `Kernel` of
+        cuda.core, or what `numba.cuda.jit` gives.
     images: machine code by architecture, such as {"sm_90": cubin}.
     ptx: intermediate code.
     archs: architectures to compile for here and now: "sm_90" for machine code, one "compute_80"
-        for PTX. For a `Program`, which needs a compiler and no device.
+        for PTX. For what has source: kernels and modules of CuPy, programs of cuda.core, kernels of
+        Numba (machine code alone, and a driver is needed).
     attributes: max_dynamic_shared_size_bytes, preferred_shared_memory_carveout: what to set of the
         kernel when it is loaded. The kernel here is not asked, as that would compile it.
+
+    signatures: of kernels of Numba, argument types to compile for, as `numba.cuda.jit` takes them,
+        besides those that the kernel has been compiled for.
 
     TypeError for anything else; the library's own error if it does not compile.
     """
     from ferropickle.kernels import _libraries
 
     code = ptx.encode() if isinstance(ptx, str) else ptx
-    return _libraries.describe(kernel, dict(images or {}), code, archs, dict(attributes or {}))
+    given = dict(images or {}), code, archs, dict(attributes or {})
+    return _libraries.describe(kernel, *given, signatures)

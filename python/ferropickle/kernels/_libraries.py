@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from ferropickle.kernels._load import library_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ferropickle.kernels._bundle import Bundle
+    from ferropickle.kernels._numba import NumbaBundle
 
+_NUMBA = "numba.cuda.dispatcher.CUDADispatcher"
 _KINDS = {
     "cupy._core.raw.RawKernel": "cupy.RawKernel",
     "cupy._core.raw.RawModule": "cupy.RawModule",
@@ -26,13 +28,21 @@ def describe(
     ptx: bytes | None,
     archs: Sequence[str],
     attributes: dict[str, int],
-) -> Bundle:
+    signatures: Iterable[Any],
+) -> Bundle | NumbaBundle:
     """The bundle of a kernel. TypeError if there is none of its kind."""
     cls = type(kernel)
-    kind = _KINDS.get(f"{cls.__module__}.{cls.__qualname__}")
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if name == _NUMBA:
+        if images or ptx or attributes:
+            raise TypeError("Numba compiles its kernels itself: give archs and signatures")
+        from ferropickle.kernels import _numba
+
+        return _numba.describe(kernel, signatures, archs)
+    kind = _KINDS.get(name)
     if kind is None:
-        raise TypeError(
-            f"a bundle is made of kernels of CuPy or cuda.core, not of {cls.__name__!r}"
-        )
+        raise TypeError(f"a bundle is made of kernels, not of {cls.__name__!r}")
+    if signatures:
+        raise TypeError("only kernels of Numba have signatures")
     made: Bundle = library_of(kind).describe(kernel, images, ptx, archs, attributes)
     return made

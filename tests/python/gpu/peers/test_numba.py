@@ -1,12 +1,14 @@
 """Kernels of numba-cuda: on the simulated driver, and run by Numba's own simulator."""
 
+import pytest
+
 from helpers.travel import travels
 
 DRIVER = "13.2"
 SIMULATED = {"NUMBA_ENABLE_CUDASIM": "1"}
 
 
-def kernels():
+def made_kernel():
     from numba import cuda as gpu
 
     global cuda, OFFSET, double
@@ -46,7 +48,7 @@ def ptx(dispatcher):
 
 @travels("numba_cuda", driver=DRIVER)
 def test_kernel():
-    scale = kernels()
+    scale = made_kernel()
     loaded = yield scale
     assert type(loaded) is type(scale)
     assert loaded.targetoptions == scale.targetoptions
@@ -57,7 +59,7 @@ def test_kernel():
 
 @travels("numba_cuda", driver=DRIVER)
 def test_device_functions_and_their_options():
-    kernels()
+    made_kernel()
     options = {"lto": False, "opt": False, "launch_bounds": (64, 2)}
     loaded, without_lto = yield double, cuda.jit(lambda x: x, **options)
     assert loaded.targetoptions == double.targetoptions
@@ -71,7 +73,7 @@ def test_a_kernel_is_one_however_often_it_is_loaded():
     import pickle
     import sys
 
-    scale = kernels()
+    scale = made_kernel()
     data = None
     if "ferropickle" in sys.modules:
         import ferropickle as fp
@@ -84,14 +86,14 @@ def test_a_kernel_is_one_however_often_it_is_loaded():
 
 @travels("numba_cuda", receiver=SIMULATED, driver=DRIVER)
 def test_a_kernel_runs_in_the_simulator():
-    loaded = yield kernels()
+    loaded = yield made_kernel()
     assert type(loaded).__name__ == "FakeCUDAKernel"
     assert run(loaded) == [6 * x + 100 for x in range(10)]
 
 
 @travels("numba_cuda", sender=SIMULATED, receiver=SIMULATED)
 def test_kernels_of_the_simulator_travel_too():
-    scale = kernels()
+    scale = made_kernel()
     loaded, launch = yield scale, lambda x: scale[1, 10](x)
     assert run(loaded) == [6 * x + 100 for x in range(10)]
     import numpy as np
@@ -129,7 +131,7 @@ def test_device_function_with_a_signature():
 
 @travels("numba_cuda", driver=DRIVER)
 def test_configured_launch():
-    scale = kernels()
+    scale = made_kernel()
     launch, many = yield scale[(4, 2), 64, 0, 256], scale.forall(1000, tpb=128)
     assert type(launch).__name__ == "_LaunchConfiguration"
     assert (launch.griddim, launch.blockdim, launch.sharedmem) == ((4, 2, 1), (64, 1, 1), 256)
@@ -175,3 +177,70 @@ def test_default_streams_are_those_of_the_receiver():
 
     loaded = yield [gpu.default_stream(), gpu.per_thread_default_stream()]
     assert [int(stream.handle) for stream in loaded] == [0, 2]
+
+
+SIGNATURE = "void(int64[::1])"
+
+
+@travels("numba_cuda", stock=False, driver=DRIVER)
+def test_bundle():
+    from ferropickle import kernels
+
+    scale = made_kernel()
+    loaded, again = yield (
+        kernels.bundle(scale, signatures=[SIGNATURE], archs=["sm_80", "sm_90"]),
+        kernels.bundle(scale),
+    )
+    assert type(loaded) is type(scale)
+    assert loaded is again
+    ((types, kernel),) = loaded.overloads.items()
+    assert types == (cuda.types.int64[::1],)
+    code = kernel._codelibrary._cubin_cache
+    assert sorted(code) == [(8, 0), (9, 0)]
+    assert all(bytes(part.code)[:4] == b"\x7fELF" for part in code.values())
+    # The one for these types is found, and not compiled: the simulated driver runs no such code.
+    assert loaded.compile(types) is kernel
+
+
+@travels("numba_cuda", stock=False, driver=DRIVER)
+def test_a_bundle_of_another_version_or_damaged():
+    import dataclasses
+
+    from ferropickle import kernels
+    from ferropickle.kernels import _numba
+
+    scale = made_kernel()
+    bundle = kernels.bundle(scale, signatures=[SIGNATURE])
+    other, damaged = yield (
+        dataclasses.replace(bundle, version="0.0"),
+        (scale, bundle.compiled + b" ", bundle.sha256, bundle.version),
+    )
+    assert other is damaged[0]
+    assert not other.overloads
+    with pytest.raises(kernels.KernelError, match="SHA-256"):
+        _numba.load(*damaged)
+
+
+@travels("numba_cuda", stock=False, driver=DRIVER, receiver=SIMULATED)
+def test_a_bundle_in_the_simulator():
+    from ferropickle import kernels
+
+    scale = made_kernel()
+    if type(scale).__name__ == "CUDADispatcher":
+        scale = kernels.bundle(scale, signatures=[SIGNATURE])
+    loaded = yield scale
+    assert run(loaded) == [6 * x + 100 for x in range(10)]
+
+
+@travels("numba_cuda", stock=False, driver=DRIVER)
+def test_what_a_bundle_is_made_of():
+    from ferropickle import kernels
+
+    scale = made_kernel()
+    yield None
+    with pytest.raises(TypeError, match="not of device functions"):
+        kernels.bundle(double)
+    with pytest.raises(TypeError, match="give archs and signatures"):
+        kernels.bundle(scale, ptx="text")
+    with pytest.raises(ValueError, match="not 'compute_80'"):
+        kernels.bundle(scale, signatures=[SIGNATURE], archs=["compute_80"])

@@ -249,3 +249,23 @@ def test_gluon_and_constexpr_functions():
     assert kernel.cache_key == nothing.cache_key
     assert type(function) is type(twice)
     assert function.fn(4) == 8
+
+
+@travels("triton", stock=False)
+def test_what_was_received_can_be_sent_on():
+    import inspect
+    import linecache
+
+    import ferropickle as fp
+
+    scale = kernels()
+    loaded = yield scale
+    data = fp.dumps(loaded)
+    text = inspect.getsource(loaded.fn)
+    assert fp.loads(data) is loaded
+    key = loaded.cache_key
+    linecache.clearcache()
+    del loaded
+    again = fp.loads(data)
+    assert inspect.getsource(again.fn) == text
+    assert again.cache_key == key == scale.cache_key
