@@ -7,7 +7,8 @@ use ferropickle_core::opcode::Op;
 use pyo3::ffi;
 
 /// Entries from which on a dict is made anew with room for all of them: below,
-/// the first table of an empty dict holds them.
+/// the first table of an empty dict holds them. Not if keys are strs: room that
+/// is asked for is room for keys of any kind, larger and slower for good.
 const PRESIZE_FROM: usize = 6;
 
 #[inline(always)]
@@ -60,8 +61,12 @@ impl Builder {
             stack.truncate(from - 1);
             return Ok(true);
         }
+        if fresh && let Some(dict) = self.shapes.dict(stack, from)? {
+            stack[from - 1] = dict;
+            return Ok(false);
+        }
         let pairs = (stack.len() - from) / 2;
-        if fresh && pairs >= PRESIZE_FROM {
+        if fresh && pairs >= PRESIZE_FROM && !fast::is_str(stack[from].ty()) {
             stack[from - 1] = fast::new_dict(pairs as isize)?;
         }
         fill(&stack[from - 1], &stack[from..])?;

@@ -14,6 +14,7 @@ pub mod path;
 pub mod reduce;
 pub mod scalar;
 pub mod sequence;
+mod shape;
 pub mod text;
 pub mod versions;
 
@@ -56,6 +57,8 @@ pub struct Builder {
     pub told: Vec<Own>,
     /// What is known of classes met in this load.
     pub classes: instance::ClassCache,
+    /// Dicts met in this load, by their keys.
+    pub shapes: shape::Shapes,
 }
 
 type R<T> = Step<T, Raised>;

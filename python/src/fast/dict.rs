@@ -4,6 +4,7 @@
 //! Positions are those of `PyDict_Next`, so both can take turns.
 
 use super::{Obj, Own};
+use crate::error::Raised;
 #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
 use core::ffi::c_void;
 use pyo3::ffi;
@@ -170,6 +171,111 @@ pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
         }
         Some((Obj::new(key), Obj::new(value)))
     }
+}
+
+/// A dict with the keys of the pairs, each with the value None, for
+/// [`like`]; `None` where it has to be made in the usual way. Nobody else may
+/// see it.
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+pub fn model(pairs: &[Own]) -> Result<Option<Own>, Raised> {
+    let count = (pairs.len() / 2) as isize;
+    // SAFETY: a new reference or null with an error set.
+    let dict = unsafe { Own::from_new(ffi::PyDict_New())? };
+    for pair in pairs.chunks_exact(2) {
+        if !super::is_str(pair[0].ty()) {
+            return Ok(None);
+        }
+        // SAFETY: an exact dict and live objects; -1 with an error set.
+        if unsafe { ffi::PyDict_SetItem(dict.ptr(), pair[0].ptr(), ffi::Py_None()) } < 0 {
+            return Err(Raised::set());
+        }
+    }
+    // SAFETY: a dict that the collector knows or not: it shall not.
+    unsafe { ffi::PyObject_GC_UnTrack(dict.ptr().cast()) };
+    Ok((is_table_of_strs(dict.obj(), count)).then_some(dict))
+}
+
+/// Whether a dict has one table, of as many strs, and nothing was taken out.
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[inline(always)]
+fn is_table_of_strs(dict: Obj, count: isize) -> bool {
+    let raw = dict.ptr().cast::<Dict>();
+    // SAFETY: a dict by the caller's check, whose keys are alive with it.
+    unsafe {
+        let keys = (*raw).keys;
+        (*raw).values.is_null()
+            && (*raw).used == count
+            && (*keys).entries == count
+            && (*keys).kind != GENERAL
+    }
+}
+
+/// Whether the keys of a [`model`] are those of the pairs, in their order; there
+/// are as many.
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[inline(always)]
+pub fn has_keys(model: Obj, pairs: &[Own]) -> bool {
+    // SAFETY: a model has a table of as many pairs of key and value.
+    unsafe {
+        let first = first_entry((*model.ptr().cast::<Dict>()).keys);
+        (0..pairs.len() / 2).all(|at| *first.add(2 * at) == pairs[2 * at].ptr())
+    }
+}
+
+/// A dict with the keys of a [`model`] and the values of the pairs from `from`
+/// on, for which [`has_keys`] holds; they are taken off the stack.
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[inline(always)]
+pub fn like(model: Obj, stack: &mut Vec<Own>, from: usize) -> Result<Option<Own>, Raised> {
+    let count = (stack.len() - from) / 2;
+    // SAFETY: a dict; a new reference or null with an error set.
+    let dict = unsafe { Own::from_new(ffi::PyDict_Copy(model.ptr()))? };
+    if !is_table_of_strs(dict.obj(), count as isize) {
+        return Ok(None);
+    }
+    // SAFETY: nobody has seen the copy, whose table is the model's: the keys
+    // of the pairs, with a reference to each, and None as often. The values of
+    // the pairs take the places of None, each with the stack's reference.
+    unsafe {
+        let raw = dict.ptr().cast::<Dict>();
+        let mut place = first_entry((*raw).keys).cast_mut().add(1);
+        let mut may_be_in_cycles = false;
+        for (at, object) in stack.drain(from..).enumerate() {
+            if at % 2 == 1 {
+                may_be_in_cycles |=
+                    ffi::PyType_HasFeature(object.ty(), ffi::Py_TPFLAGS_HAVE_GC) != 0;
+                *place = object.into_ptr();
+                place = place.add(2);
+            }
+        }
+        // From 3.12 on None counts no references.
+        #[cfg(not(Py_3_12))]
+        {
+            (*ffi::Py_None()).ob_refcnt -= count as isize;
+        }
+        if may_be_in_cycles && ffi::PyObject_GC_IsTracked(dict.ptr()) == 0 {
+            ffi::PyObject_GC_Track(dict.ptr().cast());
+        }
+    }
+    Ok(Some(dict))
+}
+
+/// As above: not for this version.
+#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+pub fn model(_pairs: &[Own]) -> Result<Option<Own>, Raised> {
+    Ok(None)
+}
+
+/// As above: there are no models.
+#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+pub fn has_keys(_model: Obj, _pairs: &[Own]) -> bool {
+    false
+}
+
+/// As above: there are no models.
+#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+pub fn like(_model: Obj, _stack: &mut Vec<Own>, _from: usize) -> Result<Option<Own>, Raised> {
+    Ok(None)
 }
 
 /// The entries as they are now, each with references of its own: for loops in

@@ -27,7 +27,10 @@ pub mod sequence;
 pub mod storage;
 pub mod text;
 
-pub use dict::{end as dict_end, items as dict_items, len as dict_len, next as dict_next};
+pub use dict::{
+    end as dict_end, has_keys as dict_has_keys, items as dict_items, len as dict_len,
+    like as dict_like, model as dict_model, next as dict_next,
+};
 
 use crate::error::Raised;
 use core::ffi::c_char;
