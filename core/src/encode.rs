@@ -483,6 +483,41 @@ impl<S: Storage> Encoder<S> {
         Ok(())
     }
 
+    /// A bytearray (protocol 5) of `n` bytes that come later, by
+    /// [`Encoder::reserved`]: where they are in the output.
+    pub fn bytearray_reserved(&mut self, n: usize) -> usize {
+        debug_assert!(self.proto >= 5);
+        self.payload_reserved(&Self::bytearray_head(n), n)
+    }
+
+    /// As [`Encoder::bytearray_reserved`], for bytes (protocol 4 and up).
+    pub fn bytes_reserved(&mut self, n: usize) -> Result<usize> {
+        let (head, used) = self.bytes_head(n)?;
+        Ok(self.payload_reserved(&head[..used], n))
+    }
+
+    /// The `n` bytes reserved at an offset, to be written: until the output goes
+    /// elsewhere. `None` if memory ran out meanwhile.
+    pub fn reserved(&mut self, at: usize, n: usize) -> Option<&mut [u8]> {
+        self.out.written_mut(at, n)
+    }
+
+    fn payload_reserved(&mut self, head: &[u8], n: usize) -> usize {
+        if n >= FRAME_TARGET_BYTES {
+            self.end_frame();
+            self.out.reserve(head.len() + n + 64);
+        }
+        // A header and its bytes are longer than a frame that loses its own
+        // header, so what is before them stays where it is.
+        self.out.put_slice(head);
+        let at = self.out.len();
+        self.out.put_zeros(n);
+        if n >= FRAME_TARGET_BYTES {
+            self.begin_frame();
+        }
+        at
+    }
+
     fn payload_of(&mut self, head: &[u8], source: &Source<'_>) {
         let n = source.len_bytes();
         if n >= FRAME_TARGET_BYTES {
@@ -614,6 +649,31 @@ mod tests {
         assert_eq!(&bytes[2..11], b"\x95\x04\x00\x00\x00\x00\x00\x00\x00");
         assert_eq!(bytes[15], Op::Binbytes as u8);
         assert_eq!(&bytes[bytes.len() - 2..], b"0.");
+    }
+
+    #[test]
+    fn reserved_bytes_are_where_they_were_said_to_be() {
+        for n in [0, 5, FRAME_TARGET_BYTES, 3 * FRAME_TARGET_BYTES] {
+            let data: Vec<u8> = (0..n).map(|i| i as u8).collect();
+            let written = stream(5, |e| {
+                e.bytearray(&data);
+                e.bytes(&data).expect("fits");
+            });
+            let reserved = stream(5, |e| {
+                let first = e.bytearray_reserved(n);
+                let second = if n < 256 {
+                    // The short form has no place to reserve.
+                    e.bytes(&data).expect("fits");
+                    None
+                } else {
+                    Some(e.bytes_reserved(n).expect("fits"))
+                };
+                for at in [Some(first), second].into_iter().flatten() {
+                    e.reserved(at, n).expect("memory is there").copy_from_slice(&data);
+                }
+            });
+            assert_eq!(written, reserved, "{n} bytes");
+        }
     }
 
     #[test]

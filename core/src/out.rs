@@ -180,6 +180,26 @@ impl<S: Storage> Out<S> {
         self.len += n;
     }
 
+    /// Appends `n` zeros.
+    pub fn put_zeros(&mut self, n: usize) {
+        if self.cap - self.len < n && !self.reserve_cold(n) {
+            return;
+        }
+        // SAFETY: room for n bytes was made sure above.
+        unsafe { self.ptr.as_ptr().add(self.len).write_bytes(0, n) };
+        self.len += n;
+    }
+
+    /// Bytes written before, to be written again; `None` if memory ran out.
+    pub fn written_mut(&mut self, at: usize, n: usize) -> Option<&mut [u8]> {
+        let end = at.checked_add(n)?;
+        if self.failed || end > self.len {
+            return None;
+        }
+        // SAFETY: the range is within the written bytes, and borrowed from us.
+        Some(unsafe { core::slice::from_raw_parts_mut(self.ptr.as_ptr().add(at), n) })
+    }
+
     /// Appends a header and a short text in one step: the hot path of keys.
     #[inline(always)]
     pub fn put_pair<const N: usize>(&mut self, head: [u8; N], tail: &[u8]) {

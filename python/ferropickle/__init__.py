@@ -18,6 +18,7 @@ from _pickle import PickleBuffer, PickleError, PicklingError, UnpicklingError
 from ferropickle._native import (
     DEFAULT_PROTOCOL,
     HIGHEST_PROTOCOL,
+    DeviceError,
     Parcel,
     ParcelError,
     Pickler,
@@ -37,6 +38,7 @@ from ferropickle._native import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ferropickle._carry import Carry, remote
+    from ferropickle._device import DeviceArray
     from ferropickle._files import File, load_file, open, save
     from ferropickle._native import Arena
     from ferropickle._policy import policy
@@ -48,6 +50,7 @@ _LATER = {
     "AuthenticationError": "channel",
     "Carry": "_carry",
     "Channel": "channel",
+    "DeviceArray": "_device",
     "File": "_files",
     "Listener": "channel",
     "load_file": "_files",
@@ -63,6 +66,8 @@ __all__ = [
     "Carry",
     "Channel",
     "DEFAULT_PROTOCOL",
+    "DeviceArray",
+    "DeviceError",
     "File",
     "HIGHEST_PROTOCOL",
     "Listener",

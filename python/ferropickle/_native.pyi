@@ -13,6 +13,10 @@ __all__ = [
     "Arena",
     "Buffer",
     "DEFAULT_PROTOCOL",
+    "Described",
+    "DeviceBuffer",
+    "DeviceError",
+    "DeviceRegion",
     "HIGHEST_PROTOCOL",
     "Inbox",
     "Link",
@@ -25,6 +29,10 @@ __all__ = [
     "UnpicklerMemoProxy",
     "__version__",
     "current_policy",
+    "device_ids",
+    "device_memory",
+    "device_snapshot",
+    "device_upload",
     "dump",
     "dumps",
     "frames",
@@ -52,6 +60,72 @@ _Copy: TypeAlias = Literal["never", "lazy", "always"]
 _Compression: TypeAlias = Literal["zstd", "lz4"] | tuple[Literal["zstd"], int]
 
 class ParcelError(UnpicklingError): ...
+class DeviceError(RuntimeError): ...
+
+_Place: TypeAlias = str | int | dict[str, str | int] | Callable[[str], str | int | None]
+
+def device_ids() -> list[str]: ...
+def device_memory(address: int) -> tuple[str, str | None, int, int]: ...
+def device_upload(sources: list[_BytesLike], device: str) -> list[DeviceBuffer]: ...
+def device_snapshot(regions: list[DeviceRegion]) -> list[DeviceBuffer]: ...
+
+@final
+@disjoint_base
+class DeviceRegion:
+    def __new__(
+        cls,
+        owner: object,
+        address: int,
+        shape: Iterable[int],
+        strides: Iterable[int],
+        itemsize: int,
+        *,
+        stream: int | None = None,
+        ordinal: int | None = None,
+    ) -> Self: ...
+    @property
+    def device(self) -> str | None: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def strides(self) -> tuple[int, ...]: ...
+    @property
+    def before(self) -> int: ...
+    @property
+    def extent(self) -> int: ...
+    def sent(self) -> tuple[DeviceRegion, int, tuple[int, ...]]: ...
+    def fetch(self) -> bytes: ...
+
+@final
+@disjoint_base
+class Described:
+    def __new__(
+        cls,
+        region: DeviceRegion,
+        form: Callable[[Any, DeviceRegion, tuple[Any, int] | None], tuple[Any, Any]],
+        kind: str,
+    ) -> Self: ...
+
+@final
+@disjoint_base
+class DeviceBuffer:
+    @property
+    def address(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def ordinal(self) -> int: ...
+    def wait(self) -> None: ...
+    def part(self, start: int, length: int) -> DeviceBuffer: ...
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+    def __len__(self) -> int: ...
 
 @type_check_only
 class _HasFileno(Protocol):
@@ -317,6 +391,9 @@ class Policy:
         files: Literal["reopen", "contents"] | None = None,
         tracebacks: Literal["drop", "keep"] | None = None,
         memmap: Literal["value", "reference"] | None = None,
+        device: Literal["host", "device", "auto"] | None = None,
+        place: _Place | None = None,
+        on_missing: Literal["raise", "host"] | None = None,
         checksum: Literal["xxh3", "crc32"] | None = None,
         compression: _Compression | None = None,
         fsync: bool = True,
@@ -346,6 +423,12 @@ class Policy:
     def require_stock(self) -> bool: ...
     @property
     def files(self) -> Literal["reopen", "contents"]: ...
+    @property
+    def device(self) -> Literal["host", "device", "auto"]: ...
+    @property
+    def place(self) -> _Place | None: ...
+    @property
+    def on_missing(self) -> Literal["raise", "host"]: ...
     @property
     def tracebacks(self) -> Literal["drop", "keep"]: ...
     @property

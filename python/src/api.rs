@@ -310,6 +310,7 @@ pub fn run_load(
     choices: Choices,
 ) -> PyResult<Own> {
     builder.set_face(choices.face);
+    builder.landing.take(py, &choices);
     let paused = (choices.gc == GcChoice::Pause).then(Paused::new);
     let mut scratch = scratch::take_build();
     let outcome = scratch.decoder.decode(reader, builder);

@@ -217,7 +217,7 @@ fn make(ty: TypePtr) -> Plan {
     if plan.kind == Kind::Instance {
         if is_marker(ty) {
             plan.kind = Kind::Marker;
-        } else if is_only_seemingly_plain(ty) {
+        } else if is_only_seemingly_plain(ty) || offers_memory(ty) {
             plan.kind = Kind::Foreign;
         }
     }
@@ -333,6 +333,14 @@ fn is_only_seemingly_plain(ty: TypePtr) -> bool {
                     .is_some_and(|found| is_text(found.obj(), module))
         })
     })
+}
+
+/// Whether instances may be arrays on a device: `ferropickle.reducers` asks
+/// them what they are.
+fn offers_memory(ty: TypePtr) -> bool {
+    let names = types::get();
+    fast::type_lookup(ty, names.cuda_array_interface.obj()).is_some()
+        || fast::type_lookup(ty, names.dlpack_device.obj()).is_some()
 }
 
 /// `functools.partialmethod`, which `object.__new__` no longer makes.

@@ -7,6 +7,7 @@ use crate::fast::{self, Exc, Obj, Own};
 use crate::types;
 use ferropickle_core::Error;
 use ferropickle_core::parcel::{Fault, Kind};
+use ferropickle_gpu::GpuError;
 use pyo3::PyErr;
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
 use pyo3::ffi;
@@ -134,6 +135,33 @@ pub fn parcel_error(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
         )
     })?;
     Ok(class.bind(py).clone())
+}
+
+static DEVICE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// The class `ferropickle.DeviceError`.
+pub fn device_error(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    let class = DEVICE_ERROR.get_or_try_init(py, || {
+        let base = py.get_type::<pyo3::exceptions::PyRuntimeError>();
+        let doc = c"There is no device, driver or library for an array, or it fails; the text says which.";
+        PyErr::new_type(py, c"ferropickle.DeviceError", Some(doc), Some(&base), None)
+    })?;
+    Ok(class.bind(py).clone())
+}
+
+/// Raises `DeviceError`.
+#[cold]
+pub fn raise_device(text: &str) -> Raised {
+    Python::attach(|py| match device_error(py) {
+        Ok(class) => Raised::from_py(PyErr::from_type(class, text.to_owned())),
+        Err(error) => Raised::from_py(error),
+    })
+}
+
+/// Raises the exception of what a driver says.
+#[cold]
+pub fn raise_gpu(error: &GpuError) -> Raised {
+    raise_device(&error.to_string())
 }
 
 /// Raises the exception of a fault of a parcel.
@@ -299,6 +327,10 @@ pub fn is_no_memory(error: &PyErr, py: Python<'_>) -> bool {
 /// Whether the exception that is set is of exactly one of the classes that
 /// pickling itself raises, so that its text is ours to complete.
 pub fn is_plain(error: &PyErr, py: Python<'_>) -> bool {
+    // Raised by us alone, through reducers of ours.
+    if DEVICE_ERROR.get(py).is_some_and(|class| class.is(error.get_type(py))) {
+        return true;
+    }
     // One that came through a Python frame was raised by somebody's code; all
     // but the standard library's own refusal keep their text.
     let refusal = |error: &PyErr| {

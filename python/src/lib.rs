@@ -22,6 +22,7 @@ mod buffers;
 mod build;
 mod byvalue;
 mod classify;
+mod device;
 mod error;
 mod fast;
 mod files;
@@ -58,6 +59,12 @@ mod _native {
     #[pymodule_export]
     use super::buffers::PyBuffer;
     #[pymodule_export]
+    use super::device::buffer::{Buffer, device_snapshot, device_upload};
+    #[pymodule_export]
+    use super::device::region::Region;
+    #[pymodule_export]
+    use super::device::{device_ids, device_memory};
+    #[pymodule_export]
     use super::files::archive::{Archive, read_file};
     #[pymodule_export]
     use super::files::save::save_file;
@@ -74,6 +81,8 @@ mod _native {
     use super::policy::Policy;
     #[pymodule_export]
     use super::unpickler::{Unpickler, UnpicklerMemo};
+    #[pymodule_export]
+    use super::walk::device::Described;
     use super::*;
 
     #[pymodule_init]
@@ -81,6 +90,7 @@ mod _native {
         let py = module.py();
         types::init(py)?;
         module.add("ParcelError", error::parcel_error(py)?)?;
+        module.add("DeviceError", error::device_error(py)?)?;
         module.add("current_policy", policy::init(py)?)?;
         module.add("HIGHEST_PROTOCOL", ferropickle_core::limits::HIGHEST_PROTOCOL)?;
         module.add("DEFAULT_PROTOCOL", api::DEFAULT_PROTOCOL)?;

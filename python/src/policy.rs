@@ -111,6 +111,29 @@ pub enum Memmap {
     Reference,
 }
 
+/// How arrays on devices leave the process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum DeviceChoice {
+    /// As their bytes (the default).
+    #[default]
+    Host,
+    /// As memory of the device, where the buffers that leave the stream may be
+    /// that.
+    Device,
+    /// By who the receiver is.
+    Auto,
+}
+
+/// What a load does with an array on a device where there is no device.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Missing {
+    /// It fails (the default).
+    #[default]
+    Raise,
+    /// It gives an array of the host's.
+    Host,
+}
+
 /// What becomes of the tracebacks of exceptions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Tracebacks {
@@ -138,6 +161,8 @@ pub struct Choices {
     pub files: Files,
     pub memmap: Memmap,
     pub tracebacks: Tracebacks,
+    pub device: DeviceChoice,
+    pub on_missing: Missing,
     /// How parcels and files are written.
     pub spec: Spec,
     /// Leave it to the system when a file's bytes reach the disk.
@@ -181,6 +206,8 @@ words!(Sources, "sources": Never = "never", Auto = "auto", Always = "always");
 words!(Memmap, "memmap": Value = "value", Reference = "reference");
 words!(Files, "files": Reopen = "reopen", Contents = "contents");
 words!(Tracebacks, "tracebacks": Drop = "drop", Keep = "keep");
+words!(DeviceChoice, "device": Host = "host", Device = "device", Auto = "auto");
+words!(Missing, "on_missing": Raise = "raise", Host = "host");
 words!(Captured, "captured": Warn = "warn", Refuse = "refuse");
 
 /// Level of zstd where none is given, as zstd has it.
@@ -256,6 +283,13 @@ fn compression_of(given: &Bound<'_, PyAny>) -> PyResult<Compression> {
 /// sends its files, functions and lines.
 /// memmap: arrays that NumPy maps from a file go by "value", with their
 /// elements, or by "reference": the receiver maps the same file again.
+/// device: arrays on devices go by "host" as their bytes, by "device" as memory
+/// of the device where the receiver can take that, by "auto" as suits the receiver.
+/// place: the device on which a load puts arrays of devices: None for the sender's
+/// if it is visible here, else the current one; a UUID, an ordinal, a dict from
+/// the sender's UUID to one of these, or a function of that UUID.
+/// on_missing: where there is no device, or no library for it, a load may "raise"
+/// or give arrays of the "host".
 /// checksum: what a parcel notes of each buffer, and compares when it is
 /// unpacked: "xxh3", "crc32" or None. Files have a CRC-32 in any case.
 /// compression: of the buffers of parcels and files: "zstd", ("zstd", level),
@@ -269,12 +303,13 @@ pub struct Policy {
     by_value: Py<PyAny>,
     reducers: Py<PyAny>,
     main_names: Option<Py<PyDict>>,
+    place: Py<PyAny>,
 }
 
 #[pymethods]
 impl Policy {
     #[new]
-    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, memmap = None, checksum = None, compression = None, fsync = true, threads = None))]
+    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, memmap = None, device = None, place = None, on_missing = None, checksum = None, compression = None, fsync = true, threads = None))]
     #[allow(clippy::too_many_arguments, reason = "all by keyword")]
     fn new(
         py: Python<'_>,
@@ -292,6 +327,9 @@ impl Policy {
         files: Option<&Bound<'_, PyAny>>,
         tracebacks: Option<&Bound<'_, PyAny>>,
         memmap: Option<&Bound<'_, PyAny>>,
+        device: Option<&Bound<'_, PyAny>>,
+        place: Option<&Bound<'_, PyAny>>,
+        on_missing: Option<&Bound<'_, PyAny>>,
         checksum: Option<&Bound<'_, PyAny>>,
         compression: Option<&Bound<'_, PyAny>>,
         fsync: bool,
@@ -333,6 +371,8 @@ impl Policy {
             files: files.map(Files::of).transpose()?.unwrap_or_default(),
             memmap: memmap.map(Memmap::of).transpose()?.unwrap_or_default(),
             tracebacks: tracebacks.map(Tracebacks::of).transpose()?.unwrap_or_default(),
+            device: device.map(DeviceChoice::of).transpose()?.unwrap_or_default(),
+            on_missing: on_missing.map(Missing::of).transpose()?.unwrap_or_default(),
             spec: Spec {
                 checksum: checksum.map(checksum_of).transpose()?.unwrap_or_default(),
                 compression: compression.map(compression_of).transpose()?,
@@ -347,7 +387,8 @@ impl Policy {
             None => py.None(),
         };
         let main_names = main_names.map(|names| names.clone().unbind());
-        Ok(Policy { choices, by_value: keep(by_value), reducers: keep(reducers), main_names })
+        let (by_value, reducers, place) = (keep(by_value), keep(reducers), keep(place));
+        Ok(Policy { choices, by_value, reducers, main_names, place })
     }
 
     /// What the cyclic collector does meanwhile: "pause" or "keep".
@@ -426,6 +467,24 @@ impl Policy {
         self.choices.memmap.word()
     }
 
+    /// How arrays on devices go: "host", "device" or "auto".
+    #[getter]
+    fn device(&self) -> &'static str {
+        self.choices.device.word()
+    }
+
+    /// On which device a load puts arrays of devices, or None.
+    #[getter]
+    fn place(&self, py: Python<'_>) -> Py<PyAny> {
+        self.place.clone_ref(py)
+    }
+
+    /// What a load does where there is no device: "raise" or "host".
+    #[getter]
+    fn on_missing(&self) -> &'static str {
+        self.choices.on_missing.word()
+    }
+
     /// How open files go: "reopen" or "contents".
     #[getter]
     fn files(&self) -> &'static str {
@@ -494,6 +553,7 @@ impl Policy {
         (c.gc, c.face, c.identity, c.main, c.paths, c.sources).hash(&mut hasher);
         (c.max_captured, c.captured, c.require_stock).hash(&mut hasher);
         (c.files, c.tracebacks, c.memmap, c.spec, c.no_fsync, c.threads).hash(&mut hasher);
+        (c.device, c.on_missing).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -543,6 +603,9 @@ impl Policy {
         values.set_item("files", self.files())?;
         values.set_item("memmap", self.memmap())?;
         values.set_item("tracebacks", self.tracebacks())?;
+        values.set_item("device", self.device())?;
+        values.set_item("place", &self.place)?;
+        values.set_item("on_missing", self.on_missing())?;
         values.set_item("checksum", self.checksum())?;
         values.set_item("compression", self.compression(py)?)?;
         values.set_item("fsync", self.fsync())?;

@@ -82,6 +82,8 @@ table! {
         doc = c"__doc__";
         abc_impl = c"_abc_impl";
         init_subclass = c"__init_subclass__";
+        cuda_array_interface = c"__cuda_array_interface__";
+        dlpack_device = c"__dlpack_device__";
     }
     objects {
         pickling_error = "_pickle"."PicklingError";

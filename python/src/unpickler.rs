@@ -81,6 +81,7 @@ impl Unpickler {
         let choices = policy::choose(policy, Choices::default())?;
         let mut builder = Builder::default();
         builder.set_face(choices.face);
+        builder.landing.take(py, &choices);
         fill_builder(&mut builder, fix_imports, encoding, errors, buffers)?;
         let source =
             FileSource::new(from_bound(file).obj()).map_err(|raised| raised.into_py(py))?;

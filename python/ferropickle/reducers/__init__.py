@@ -89,10 +89,12 @@ _EXACT = {
     "cuda.core._event.Event": "cuda_core.event",
     "cuda.core._launch_config.LaunchConfig": "cuda_core.launch_config",
     "cuda.core._linker.Linker": "cuda_core.linker",
+    "cuda.core._memory._buffer.Buffer": "devices.core_buffer",
     "cuda.core._module.Kernel": "cuda_core.kernel",
     "cuda.core._module.ObjectCode": "cuda_core.object_code",
     "cuda.core._program.Program": "cuda_core.program",
     "cuda.core._stream.Stream": "cuda_core.stream",
+    "cuda.core.experimental._memory._buffer.Buffer": "devices.core_buffer",
     "cupy._core._kernel.ElementwiseKernel": "cupy_kernels.elementwise_kernel",
     "cupy._core._kernel.ufunc": "cupy_kernels.ufunc",
     "cupy._core._reduction.ReductionKernel": "cupy_kernels.reduction_kernel",
@@ -123,6 +125,7 @@ _EXACT = {
     "cupy.cuda.texture.ResourceDescriptor": "cupy_handles.texture",
     "cupy.cuda.texture.SurfaceObject": "cupy_handles.texture",
     "cupy.cuda.texture.TextureObject": "cupy_handles.texture",
+    "cupy.ndarray": "devices.cupy_array",
     "cupy_backends.cuda.libs.nccl.NcclCommunicator": "cupy_handles.plan",
     "cupyx.jit._interface._JitRawKernel": "cupy_kernels.jit_kernel",
     "dataclasses._FIELD_BASE": "names.sentinel",
@@ -158,6 +161,7 @@ _EXACT = {
     "logging.Logger": "logs.logger",
     "lzma.LZMAFile": "compressed.lzma_file",
     "mmap.mmap": "refusals.mapped_memory",
+    "numba.cuda.cudadrv.devicearray.DeviceNDArray": "devices.numba_array",
     "numba.cuda.cudadrv.driver.Context": "numba_handles.context",
     "numba.cuda.cudadrv.driver.CudaPythonFunction": "numba_handles.loaded",
     "numba.cuda.cudadrv.driver.CudaPythonModule": "numba_handles.loaded",
@@ -175,6 +179,7 @@ _EXACT = {
     "polars.series.series.Series": "columnar.polars_series",
     "random.SystemRandom": "entropy.system_random",
     "re.Match": "matches.match",
+    "rmm.pylibrmm.device_buffer.DeviceBuffer": "devices.rmm_buffer",
     "select.epoll": "refusals.connection",
     "select.poll": "refusals.connection",
     "socket.socket": "refusals.connection",
@@ -196,6 +201,7 @@ _EXACT = {
     "threading._RLock": "locks.python_rlock",
     "torch.cuda._utils._CudaKernel": "torch_handles.compiled",
     "torch.cuda._utils._CudaModule": "torch_handles.compiled",
+    "torch.nn.parameter.Parameter": "devices.torch_tensor",
     "triton.compiler.compiler.CompiledKernel": "triton_kernels.compiled_kernel",
     "triton.runtime.autotuner.Autotuner": "triton_kernels.autotuner",
     "triton.runtime.autotuner.Heuristics": "triton_kernels.heuristics",
@@ -235,6 +241,7 @@ _BASES = {
     "threading.Thread": "threads.thread",
     "torch.Event": "torch_handles.event",
     "torch.Stream": "torch_handles.device_stream",
+    "torch.Tensor": "devices.torch_tensor",
     "torch.cuda.graphs.CUDAGraph": "torch_handles.graph",
     "torch.cuda.memory.MemPool": "torch_handles.pool",
     "torch.cuda.streams.Event": "torch_handles.event",
@@ -244,6 +251,10 @@ _BASES = {
     "weakref.WeakKeyDictionary": "weak.container_subclass",
     "weakref.WeakValueDictionary": "weak.container_subclass",
 }
+
+# What says that it is an array on a device, or may be one.
+_INTERFACES = ("__cuda_array_interface__", "__dlpack_device__")
+_INTERFACE = "devices.array_interface"
 
 # Exceptions honour their own methods for pickling in the reducer.
 _EXCEPTION = "exceptions.exception"
@@ -270,6 +281,8 @@ def find(cls: type) -> Callable[[Any, Any], Any] | None:
         where = _BASES.get(_key(base))
         if where is not None and _is_original(base):
             return None if _reduces_itself(cls, base) else _load(where)
+    if any(name in vars(base) for base in _mro_of(cls) for name in _INTERFACES):
+        return _load(_INTERFACE)
     return None
 
 

@@ -15,7 +15,9 @@ impl Builder {
             Some(hook) => hook.clone().call(&[module.obj(), name.obj()]),
             None => find_class(&module, &name, self.proto, self.fix_imports, self.stock),
         };
-        found.map_err(|raised| self.not_found(raised, module.obj(), name.obj()))
+        found
+            .or_else(|raised| self.absent(module.obj(), name.obj(), raised))
+            .map_err(|raised| self.not_found(raised, module.obj(), name.obj()))
     }
 
     pub(super) fn build_extension(&mut self, code: i64) -> Result<Own, Raised> {

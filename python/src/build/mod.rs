@@ -5,6 +5,7 @@
 //! so user code that runs while something is built can free nothing of ours.
 
 pub mod buffer;
+pub mod device;
 pub mod global;
 pub mod instance;
 pub mod known;
@@ -55,6 +56,8 @@ pub struct Builder {
     pub shared_proto: Option<Rc<Cell<u8>>>,
     /// Texts about the sender's versions: see `versions.rs`.
     pub told: Vec<Own>,
+    /// Where arrays on devices go.
+    pub landing: device::Landing,
     /// What is known of classes met in this load.
     pub classes: instance::ClassCache,
     /// Dicts met in this load, by their keys.
@@ -195,7 +198,11 @@ impl Build for Builder {
     }
     #[inline(always)]
     fn reduce(&mut self, callable: Own, args: Own) -> R<Own> {
-        let made = reduce::call(&callable, &args);
+        let made = if self.is_landing() {
+            self.land(callable.obj(), args.obj())
+        } else {
+            reduce::call(&callable, &args)
+        };
         Ok(made.map_err(|raised| self.call_failed(raised, args.obj()))?)
     }
     fn instance(&mut self, class: Own, stack: &mut Vec<Own>, from: usize) -> R<Own> {
@@ -220,6 +227,7 @@ impl Build for Builder {
         object.clone()
     }
     fn discard(&mut self, object: Own) {
+        self.note_device(&object);
         self.note_version(object);
     }
     fn tick(&mut self) -> R<()> {

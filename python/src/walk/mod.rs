@@ -33,6 +33,7 @@
 //! state but a Pickler's: they are immutable, only `is` could tell.
 
 pub mod buffer;
+pub mod device;
 pub mod elements;
 pub mod frame;
 pub mod global;
@@ -65,6 +66,7 @@ use ferropickle_core::Error;
 use ferropickle_core::encode::Encoder;
 use ferropickle_core::memo::Memo;
 
+use device::Devices;
 use ferropickle_core::regions::Regions;
 use frame::Frame;
 pub use memo::Enter;
@@ -162,6 +164,8 @@ pub struct Walker {
     pub replay: Replay,
     /// Memory of arrays that the stream holds.
     pub regions: Regions,
+    /// Arrays on devices, and their bytes that are still to come.
+    devices: Devices,
     dtype: numpy::KnownDtype,
     versions: Versions,
     /// Where object arrays of the pure state have their elements: from, to.
@@ -198,6 +202,7 @@ impl Walker {
             elided: Vec::new(),
             replay: Replay::default(),
             regions: Regions::default(),
+            devices: Devices::default(),
             dtype: numpy::KnownDtype::default(),
             versions: Versions::default(),
             object_memory: BTreeMap::new(),
@@ -262,6 +267,7 @@ impl Walker {
         if self.regions.wants_again() {
             return Err(Stop::Regions);
         }
+        self.settle_devices()?;
         self.enc.finish()?;
         self.check_memory()?;
         Ok(self.observe(root, usize::MAX)?)
@@ -286,6 +292,7 @@ impl Walker {
         self.memo.clear();
         self.elided.clear();
         self.regions.begin_again();
+        self.devices.clear();
         self.object_memory.clear();
         self.stamp += 1;
         self.epoch = self.epoch.wrapping_add(1);
@@ -485,6 +492,7 @@ impl Walker {
         if !self.sink.streams_now(self.pure, self.replay.recording) {
             return Ok(false);
         }
+        self.settle_devices()?;
         self.enc.check()?;
         self.enc.close_frame();
         self.sink.write(self.enc.out().as_slice())?;
@@ -500,7 +508,7 @@ impl Walker {
         if self.worker {
             return Ok(self.enc.service()?);
         }
-        if !self.stream_out()? {
+        if self.devices.hold_back() || !self.stream_out()? {
             self.enc.service()?;
             if self.split.on {
                 self.look_for_split();
@@ -543,6 +551,7 @@ impl Walker {
         self.by_value.end();
         self.elided.clear();
         self.regions.clear();
+        self.devices.clear();
         self.object_memory.clear();
         self.types.trim();
         self.enc.take_output(BytesStorage::discard);

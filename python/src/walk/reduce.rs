@@ -74,6 +74,9 @@ impl Walker {
         if self.write_if_met(obj)? {
             return WRITTEN;
         }
+        if Self::is_region(obj) {
+            return self.save_region(obj);
+        }
         self.leave_pure()?;
         // Held over everything that runs: the container may let go of it.
         let keep = obj.own();
@@ -120,6 +123,9 @@ impl Walker {
         // SAFETY: a live type.
         if unsafe { ffi::PyUnicode_Check(value.ptr()) } != 0 {
             return self.save_global(obj, Some(value.obj()));
+        }
+        if Self::is_described(value.obj()) {
+            return self.save_described(obj, value);
         }
         self.begin_reduce(value, Some(obj))?;
         PUSHED

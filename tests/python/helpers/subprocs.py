@@ -16,15 +16,14 @@ def environment(**extra):
     return env
 
 
-def run_python(code, *args, flags=(), timeout=120, stdin=None):
+def run_python(code, *args, flags=(), timeout=120, stdin=None, env=None):
     """Run the code with the given arguments; fail with its output unless it exits with 0.
 
-    Return what it printed. A crash shows as a negative exit status.
+    The environment is this process's, unless `env` gives another. Return what it printed. A crash shows as a negative exit status.
     """
     command = [sys.executable, *flags, "-c", textwrap.dedent(code), *map(str, args)]
-    done = subprocess.run(
-        command, capture_output=True, timeout=timeout, env=environment(), input=stdin
-    )
+    env = environment() if env is None else env
+    done = subprocess.run(command, capture_output=True, timeout=timeout, env=env, input=stdin)
     out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     if done.returncode:
         raise AssertionError(f"exit status {done.returncode}\n{out[-4000:]}\n{err[-4000:]}")

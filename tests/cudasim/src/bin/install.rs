@@ -18,16 +18,18 @@ fn install(folder: &Path) -> Result<(), String> {
         cudasim::specialize(&mut copy, version)?;
         let place = folder.join(format!("{}.{}", version / 1000, version % 1000 / 10));
         std::fs::create_dir_all(&place).map_err(|error| text(&place, error))?;
-        for name in ["libcuda.so.1", "libcuda.so"] {
-            let target = place.join(name);
-            // Another process may have the old file mapped, or be installing too: the name changes its file
-            // at once.
+        // Another process may have the old file mapped, or be installing too: a name changes its file
+        // at once.
+        let replace = |name: &str, make: &dyn Fn(&Path) -> std::io::Result<()>| {
             let fresh = place.join(format!("{name}.{}", std::process::id()));
-            let written = std::fs::write(&fresh, &copy);
-            written
+            let target = place.join(name);
+            make(&fresh)
                 .and_then(|()| std::fs::rename(&fresh, &target))
-                .map_err(|error| text(&target, error))?;
-        }
+                .map_err(|error| text(&target, error))
+        };
+        replace("libcuda.so.1", &|fresh| std::fs::write(fresh, &copy))?;
+        // One file: a process that asks by both names must get one driver.
+        replace("libcuda.so", &|fresh| std::os::unix::fs::symlink("libcuda.so.1", fresh))?;
     }
     Ok(())
 }

@@ -1,0 +1,269 @@
+//! Arrays on devices: their bytes are fetched together, once the walk is done.
+//!
+//! A reducer answers for such an array with a `Described`: its memory, and the
+//! function that gives the reduce value. The function is told of an array of
+//! this stream in whose memory the array lies, if there is one, and makes a view of
+//! that. In the reduce value a `DeviceRegion` stands for bytes. Where it is
+//! written, room is reserved, in the output or in memory that leaves it, and
+//! the walk goes on: see [`Walker::settle_devices`] for when the bytes come.
+//! Whoever could look at the memory before gets it settled first: a buffer
+//! callback, a file.
+//!
+//! After the bytes stands the device's UUID as a text that is thrown away at
+//! once: `build/device.rs` knows where the sender had the array, and no other
+//! reader is the wiser.
+
+use super::{Flow, WRITTEN, Walker};
+use crate::device::region::Region;
+use crate::device::staging::{self, Want};
+use crate::error::Raised;
+use crate::fast::{self, Obj, Own};
+use crate::types::to_bound;
+use ferropickle_core::buffer::{Block, Buffer};
+use ferropickle_core::opcode::Op;
+use ferropickle_gpu::DeviceId;
+use pyo3::prelude::*;
+
+/// Bytes that wait at most before a file gets what there is.
+const MOST_PENDING_BYTES: usize = 256 << 20;
+
+/// What a reducer says of an array on a device.
+///
+/// region: its DeviceRegion.
+/// form: called with the array, the region, and None or `(bytes, offset)`: what
+/// `form` gave as the bytes of an earlier array that holds this one, and where
+/// in these it begins. Returns the reduce value, and an object that the stream
+/// then has for all bytes of the array, or None.
+/// kind: arrays of one kind can be views of each other.
+#[pyclass(frozen, module = "ferropickle._native", name = "Described")]
+pub struct Described {
+    region: Py<Region>,
+    form: Py<PyAny>,
+    kind: String,
+}
+
+#[pymethods]
+impl Described {
+    #[new]
+    fn new(region: Py<Region>, form: Py<PyAny>, kind: String) -> Described {
+        Described { region, form, kind }
+    }
+}
+
+/// Memory of an array that the stream has.
+struct Held {
+    kind: String,
+    device: DeviceId,
+    low: u64,
+    high: u64,
+    /// What stands for its bytes.
+    bytes: Own,
+}
+
+/// Where fetched bytes go.
+enum Place {
+    /// To an offset of the output.
+    Output(usize),
+    /// Into memory that leaves the stream.
+    Memory(Buffer),
+}
+
+/// Arrays on devices that one dump has met.
+#[derive(Default)]
+pub struct Devices {
+    held: Vec<Held>,
+    pending: Vec<(Own, Place)>,
+    pending_bytes: usize,
+}
+
+impl Devices {
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.held.clear();
+        self.forget_pending();
+    }
+
+    fn forget_pending(&mut self) {
+        self.pending.clear();
+        self.pending_bytes = 0;
+    }
+
+    /// Whether a file has to wait for more.
+    pub fn hold_back(&self) -> bool {
+        !self.pending.is_empty() && self.pending_bytes < MOST_PENDING_BYTES
+    }
+
+    /// The array of the stream that holds these bytes, if one of this kind does
+    /// and the elements are as well aligned in a copy of it.
+    fn holding(
+        &self,
+        kind: &str,
+        device: DeviceId,
+        (low, high): (u64, u64),
+        item_bytes: usize,
+    ) -> Option<&Held> {
+        let align = 1 << item_bytes.trailing_zeros().min(4);
+        let holds = |held: &&Held| {
+            held.kind == kind
+                && held.device == device
+                && held.low <= low
+                && high <= held.high
+                && (low - held.low).is_multiple_of(align)
+        };
+        self.held.iter().rev().find(holds)
+    }
+}
+
+/// Whether an object is exactly of a native class.
+fn is_exactly<T: pyo3::PyClass>(obj: Obj) -> bool {
+    Python::attach(|py| to_bound(py, obj).cast_exact::<T>().is_ok())
+}
+
+impl Walker {
+    /// Whether a reducer's answer is a `Described`.
+    pub(super) fn is_described(value: Obj) -> bool {
+        is_exactly::<Described>(value)
+    }
+
+    /// Whether an object stands for bytes on a device.
+    pub(super) fn is_region(obj: Obj) -> bool {
+        is_exactly::<Region>(obj)
+    }
+
+    /// An array on a device, by what its reducer said of it.
+    pub(super) fn save_described(&mut self, obj: Obj, value: Own) -> Flow {
+        let (reduced, bytes, place) = self.ask_form(obj, value.obj())?;
+        if let Some((kind, device, low, high)) = place
+            && !bytes.is_none()
+        {
+            self.devices.held.push(Held { kind, device, low, high, bytes });
+        }
+        self.save_reduced(obj, reduced)
+    }
+
+    #[allow(clippy::type_complexity, reason = "a reduce value, bytes, and where these are")]
+    fn ask_form(
+        &self,
+        obj: Obj,
+        value: Obj,
+    ) -> Result<(Own, Own, Option<(String, DeviceId, u64, u64)>), Raised> {
+        Python::attach(|py| {
+            let bound = to_bound(py, value);
+            let described = bound.cast_exact::<Described>().map_err(PyErr::from);
+            let described = described.map_err(Raised::from_py)?.get();
+            let region = described.region.get();
+            let (low, high) = region.span();
+            let within = region
+                .device_id()
+                .and_then(|device| {
+                    let item_bytes = region.layout().item_bytes();
+                    self.devices.holding(&described.kind, device, (low, high), item_bytes)
+                })
+                .map(|held| (to_bound(py, held.bytes.obj()), low - held.low));
+            let place = region
+                .device_id()
+                .filter(|_| within.is_none() && region.is_whole())
+                .map(|device| (described.kind.clone(), device, low, high));
+            let answer = described
+                .form
+                .call1(py, (to_bound(py, obj), &described.region, within))
+                .and_then(|answer| answer.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>(py))
+                .map_err(Raised::from_py)?;
+            let own = crate::types::from_bound;
+            Ok((own(&answer.0), own(&answer.1), place))
+        })
+    }
+
+    /// Bytes on a device.
+    #[cold]
+    pub(super) fn save_region(&mut self, obj: Obj) -> Flow {
+        if self.write_if_met(obj)? {
+            return WRITTEN;
+        }
+        self.leave_pure()?;
+        let keep = obj.own();
+        if self.options.proto < 5 {
+            return self.save_region_bytes(keep);
+        }
+        let (len, device) = region_of(keep.obj(), |region| {
+            (region.layout().len_bytes(), region.device_id())
+        })?;
+        let place = if self.hooks.out_of_band() {
+            let block = Block::zeroed(len).ok_or_else(Raised::no_memory)?;
+            let buffer = Buffer::from(block);
+            let place = Place::Memory(buffer.clone());
+            if self.hooks.buffer_callback.is_some() {
+                // It may look at the buffer, or leave it in the stream.
+                self.wait_for(keep.clone(), place, len);
+                self.settle_devices()?;
+            } else {
+                self.wait_for(keep.clone(), place, len);
+            }
+            self.save_out_of_band(buffer, false)?;
+            None
+        } else {
+            Some(Place::Output(self.enc.bytearray_reserved(len)))
+        };
+        if let Some(place) = place {
+            self.wait_for(keep.clone(), place, len);
+        }
+        self.memoize(keep.obj());
+        if let Some(device) = device {
+            self.enc.str(device.to_string().as_bytes())?;
+            self.op(Op::Pop);
+        }
+        WRITTEN
+    }
+
+    fn wait_for(&mut self, region: Own, place: Place, len: usize) {
+        self.devices.pending_bytes += len;
+        self.devices.pending.push((region, place));
+    }
+
+    /// For protocols without buffers: bytes, fetched at once.
+    fn save_region_bytes(&mut self, region: Own) -> Flow {
+        let fetch = fast::intern(c"fetch")?;
+        let bytes = region.obj().getattr(fetch.obj())?.call(&[])?;
+        self.save_whole(bytes.obj())?;
+        self.pin(bytes);
+        WRITTEN
+    }
+
+    /// Fetches all bytes that wait, in one go for each device.
+    pub(super) fn settle_devices(&mut self) -> Result<(), Raised> {
+        if self.devices.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = core::mem::take(&mut self.devices.pending);
+        self.devices.pending_bytes = 0;
+        Python::attach(|py| {
+            let bounds: Vec<_> = pending.iter().map(|(region, _)| to_bound(py, region.obj())).collect();
+            let mut wants = Vec::with_capacity(bounds.len());
+            for (bound, (_, place)) in bounds.iter().zip(&pending) {
+                let region = bound.cast_exact::<Region>().map_err(PyErr::from);
+                let region = region.map_err(Raised::from_py)?.get();
+                let len = region.layout().len_bytes();
+                let to = match place {
+                    Place::Memory(buffer) => buffer.as_ptr(),
+                    Place::Output(at) => match self.enc.reserved(*at, len) {
+                        Some(bytes) => bytes.as_mut_ptr(),
+                        None => return Err(Raised::no_memory()),
+                    },
+                };
+                wants.push(Want { region, to });
+            }
+            // SAFETY: each place has as many bytes as its region: blocks that nobody has seen, or
+            // reserved parts of the output, of which no two overlap. The output does not move while
+            // this walker, which is borrowed, writes nothing.
+            unsafe { staging::download(py, &wants) }.map_err(Raised::from_py)
+        })
+    }
+}
+
+fn region_of<T>(obj: Obj, ask: impl FnOnce(&Region) -> T) -> Result<T, Raised> {
+    Python::attach(|py| {
+        let bound = to_bound(py, obj);
+        let region = bound.cast_exact::<Region>().map_err(PyErr::from);
+        Ok(ask(region.map_err(Raised::from_py)?.get()))
+    })
+}
