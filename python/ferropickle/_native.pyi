@@ -31,7 +31,6 @@ __all__ = [
     "current_policy",
     "device_ids",
     "device_memory",
-    "device_snapshot",
     "device_upload",
     "dump",
     "dumps",
@@ -67,10 +66,8 @@ _Place: TypeAlias = str | int | dict[str, str | int] | Callable[[str], str | int
 def device_ids() -> list[str]: ...
 def device_memory(address: int) -> tuple[str, str | None, int, int]: ...
 def device_upload(sources: list[_BytesLike], device: str) -> list[DeviceBuffer]: ...
-def device_snapshot(regions: list[DeviceRegion]) -> list[DeviceBuffer]: ...
 
 @final
-@disjoint_base
 class DeviceRegion:
     def __new__(
         cls,
@@ -101,17 +98,15 @@ class DeviceRegion:
     def fetch(self) -> bytes: ...
 
 @final
-@disjoint_base
 class Described:
     def __new__(
         cls,
         region: DeviceRegion,
-        form: Callable[[Any, DeviceRegion, tuple[Any, int] | None], tuple[Any, Any]],
+        form: Callable[[Any, DeviceRegion, tuple[Any, int] | None, bool], tuple[Any, Any]],
         kind: str,
     ) -> Self: ...
 
 @final
-@disjoint_base
 class DeviceBuffer:
     @property
     def address(self) -> int: ...
@@ -122,7 +117,6 @@ class DeviceBuffer:
     @property
     def ordinal(self) -> int: ...
     def wait(self) -> None: ...
-    def part(self, start: int, length: int) -> DeviceBuffer: ...
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]: ...
     def __len__(self) -> int: ...
@@ -394,6 +388,7 @@ class Policy:
         device: Literal["host", "device", "auto"] | None = None,
         place: _Place | None = None,
         on_missing: Literal["raise", "host"] | None = None,
+        share: bool = False,
         checksum: Literal["xxh3", "crc32"] | None = None,
         compression: _Compression | None = None,
         fsync: bool = True,
@@ -429,6 +424,8 @@ class Policy:
     def place(self) -> _Place | None: ...
     @property
     def on_missing(self) -> Literal["raise", "host"]: ...
+    @property
+    def share(self) -> bool: ...
     @property
     def tracebacks(self) -> Literal["drop", "keep"]: ...
     @property

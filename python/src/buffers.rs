@@ -7,7 +7,7 @@ use crate::source::View;
 use crate::types::to_bound;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
-use ferropickle_core::buffer::{ALIGN, Block, Buffer, Owner};
+use ferropickle_core::buffer::{ALIGN, Block, Buffer, BufferDesc, Owner, Place};
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -153,6 +153,24 @@ pub fn object_of(buffer: Buffer, read_only: bool) -> Result<Own, Raised> {
         Ok(object) => unsafe { Own::from_new(object.into_ptr()) },
         Err(error) => Err(Raised::from_py(error)),
     })
+}
+
+/// The row of a table for an object that is device memory: no bytes, and where the
+/// object is.
+pub fn row_of_device(object: Own) -> (BufferDesc, Buffer) {
+    let desc = BufferDesc { place: Place::Device as u32, ..BufferDesc::host(0, ALIGN_HINT, false) };
+    let address = NonNull::new(object.ptr().cast::<u8>()).unwrap_or(NonNull::dangling());
+    let owner = Arc::new(Kept(ManuallyDrop::new(object)));
+    // SAFETY: no bytes are read; the owner keeps the object.
+    (desc, unsafe { Buffer::from_raw(address, 0, owner) })
+}
+
+/// The object of a row that [`row_of_device`] made; `None` for any other.
+pub fn device_of(desc: &BufferDesc, buffer: &Buffer) -> Option<Own> {
+    // Only that function makes such rows: what comes from elsewhere is of the host's.
+    let is_device = Place::from_u32(desc.place) == Some(Place::Device);
+    // SAFETY: the address is of an object that the buffer keeps.
+    is_device.then(|| unsafe { Obj::new(buffer.as_ptr().cast()) }.own())
 }
 
 /// A `memoryview` of a buffer.

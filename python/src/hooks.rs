@@ -40,6 +40,8 @@ pub struct Hooks {
     pub buffer_callback: Option<Own>,
     /// Takes the buffers that leave the stream, in place of a callback.
     pub collected: Option<BufferTable>,
+    /// Whether what is collected may be memory of a device.
+    pub takes_devices: bool,
     /// As `collected`, where the callback is `append` of a list: it cannot say
     /// no, so the list gets all of them at the end, and no code runs meanwhile.
     pub appended: Option<Appended>,
@@ -59,6 +61,7 @@ impl Default for Hooks {
             reducer_override: None,
             buffer_callback: None,
             collected: None,
+            takes_devices: false,
             appended: None,
             table: Table::Copyreg,
             buffer_answers: Vec::new(),

@@ -163,6 +163,8 @@ pub struct Choices {
     pub tracebacks: Tracebacks,
     pub device: DeviceChoice,
     pub on_missing: Missing,
+    /// Memory of devices is given away as it is, not copied.
+    pub share: bool,
     /// How parcels and files are written.
     pub spec: Spec,
     /// Leave it to the system when a file's bytes reach the disk.
@@ -290,6 +292,8 @@ fn compression_of(given: &Bound<'_, PyAny>) -> PyResult<Compression> {
 /// the sender's UUID to one of these, or a function of that UUID.
 /// on_missing: where there is no device, or no library for it, a load may "raise"
 /// or give arrays of the "host".
+/// share: with "device", the memory itself where it lies together; writes to it
+/// are seen on both sides. Else a copy, as the memory was at the dump.
 /// checksum: what a parcel notes of each buffer, and compares when it is
 /// unpacked: "xxh3", "crc32" or None. Files have a CRC-32 in any case.
 /// compression: of the buffers of parcels and files: "zstd", ("zstd", level),
@@ -309,7 +313,7 @@ pub struct Policy {
 #[pymethods]
 impl Policy {
     #[new]
-    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, memmap = None, device = None, place = None, on_missing = None, checksum = None, compression = None, fsync = true, threads = None))]
+    #[pyo3(signature = (*, gc = None, face = None, by_value = None, main = None, identity = None, paths = None, sources = None, max_captured = None, captured = None, reducers = None, require_stock = false, files = None, tracebacks = None, memmap = None, device = None, place = None, on_missing = None, share = false, checksum = None, compression = None, fsync = true, threads = None))]
     #[allow(clippy::too_many_arguments, reason = "all by keyword")]
     fn new(
         py: Python<'_>,
@@ -330,6 +334,7 @@ impl Policy {
         device: Option<&Bound<'_, PyAny>>,
         place: Option<&Bound<'_, PyAny>>,
         on_missing: Option<&Bound<'_, PyAny>>,
+        share: bool,
         checksum: Option<&Bound<'_, PyAny>>,
         compression: Option<&Bound<'_, PyAny>>,
         fsync: bool,
@@ -373,6 +378,7 @@ impl Policy {
             tracebacks: tracebacks.map(Tracebacks::of).transpose()?.unwrap_or_default(),
             device: device.map(DeviceChoice::of).transpose()?.unwrap_or_default(),
             on_missing: on_missing.map(Missing::of).transpose()?.unwrap_or_default(),
+            share,
             spec: Spec {
                 checksum: checksum.map(checksum_of).transpose()?.unwrap_or_default(),
                 compression: compression.map(compression_of).transpose()?,
@@ -485,6 +491,12 @@ impl Policy {
         self.choices.on_missing.word()
     }
 
+    /// Whether memory of devices is given away as it is.
+    #[getter]
+    fn share(&self) -> bool {
+        self.choices.share
+    }
+
     /// How open files go: "reopen" or "contents".
     #[getter]
     fn files(&self) -> &'static str {
@@ -553,7 +565,7 @@ impl Policy {
         (c.gc, c.face, c.identity, c.main, c.paths, c.sources).hash(&mut hasher);
         (c.max_captured, c.captured, c.require_stock).hash(&mut hasher);
         (c.files, c.tracebacks, c.memmap, c.spec, c.no_fsync, c.threads).hash(&mut hasher);
-        (c.device, c.on_missing).hash(&mut hasher);
+        (c.device, c.on_missing, c.share).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -606,6 +618,7 @@ impl Policy {
         values.set_item("device", self.device())?;
         values.set_item("place", &self.place)?;
         values.set_item("on_missing", self.on_missing())?;
+        values.set_item("share", self.share())?;
         values.set_item("checksum", self.checksum())?;
         values.set_item("compression", self.compression(py)?)?;
         values.set_item("fsync", self.fsync())?;

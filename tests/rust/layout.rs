@@ -96,6 +96,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/walk/sequence.rs", "items of sets, as a list"),
     ("python/src/walk/split.rs", "addresses that threads have met, turned into references"),
     ("python/src/walk/text.rs", "data of bytes and bytearrays"),
+    ("python/src/walk/device.rs", "room for bytes that come from devices"),
     ("python/src/walk/worker.rs", "a walker handed to a thread, with a view of what types are"),
     // CPython's C API while building, on objects that the decoder's stack owns.
     ("python/src/build/buffer.rs", "a read-only view of a buffer"),
@@ -114,6 +115,9 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/arrays.rs", "what is known of NumPy, shared under the GIL"),
     ("python/src/buffers.rs", "memory of Python objects as buffers of the core, and back"),
     ("python/src/classify.rs", "fields of types"),
+    ("python/src/device/buffer.rs", "device memory that an object keeps, as a source of copies"),
+    ("python/src/device/region.rs", "bytes fetched into a bytes object"),
+    ("python/src/device/staging.rs", "addresses of arrays and of the memory that they go to"),
     ("python/src/error.rs", "the exception that is set, taken and put back"),
     ("python/src/gc.rs", "the collector's switch"),
     ("python/src/parcel/writev.rs", "a descriptor that stays the caller's, and waiting for it"),

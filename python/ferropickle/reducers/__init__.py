@@ -254,7 +254,7 @@ _BASES = {
 
 # What says that it is an array on a device, or may be one.
 _INTERFACES = ("__cuda_array_interface__", "__dlpack_device__")
-_INTERFACE = "devices.array_interface"
+_INTERFACE = "interfaces.array_interface"
 
 # Exceptions honour their own methods for pickling in the reducer.
 _EXCEPTION = "exceptions.exception"

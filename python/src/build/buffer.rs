@@ -11,6 +11,14 @@ use pyo3::ffi;
 pub trait Supply {
     /// The next buffer and whether it is read-only; `None` if there is none.
     fn next(&mut self) -> Result<Option<(Buffer, bool)>, Raised>;
+
+    /// The next buffer as the object that a load gets.
+    fn object(&mut self) -> Result<Option<Own>, Raised> {
+        match self.next()? {
+            Some((buffer, read_only)) => buffers::object_of(buffer, read_only).map(Some),
+            None => Ok(None),
+        }
+    }
 }
 
 /// The buffers of a load.
@@ -37,6 +45,15 @@ impl Supply for TableSupply {
         self.next += 1;
         Ok(row.map(|(desc, buffer)| (buffer.clone(), desc.read_only())))
     }
+
+    fn object(&mut self) -> Result<Option<Own>, Raised> {
+        let Some((desc, buffer)) = self.table.get(self.next) else { return Ok(None) };
+        self.next += 1;
+        match buffers::device_of(desc, buffer) {
+            Some(object) => Ok(Some(object)),
+            None => buffers::object_of(buffer.clone(), desc.read_only()).map(Some),
+        }
+    }
 }
 
 impl Builder {
@@ -49,10 +66,7 @@ impl Builder {
                 return Err(Raised::unpickling(text));
             }
             Given::Iterator(buffers) => fast::iter_next(buffers.obj())?,
-            Given::Native(supply) => match supply.next()? {
-                Some((buffer, read_only)) => Some(buffers::object_of(buffer, read_only)?),
-                None => None,
-            },
+            Given::Native(supply) => supply.object()?,
         };
         next.ok_or_else(|| Raised::unpickling("not enough out-of-band buffers"))
     }

@@ -2,7 +2,7 @@
 //!
 //! The text that `walk/device.rs` writes after the bytes of such an array names
 //! the sender's device. The calls that come next make the array: each is left
-//! to `ferropickle._device.land`, which says whether it was the one that brings the
+//! to `ferropickle._landing.land`, which says whether it was the one that brings the
 //! bytes to a device. Plain pickle makes the same calls, on the device that is current.
 
 use super::Builder;
@@ -57,7 +57,7 @@ impl Builder {
             if !error.is_instance_of::<PyModuleNotFoundError>(py) {
                 return Err(Raised::from_py(error));
             }
-            let absent = types::import_attribute(c"ferropickle._device", c"absent")?;
+            let absent = types::import_attribute(c"ferropickle._landing", c"absent")?;
             let found = absent.call(&[module, name])?;
             if found.is_none() { Err(Raised::from_py(error)) } else { Ok(found) }
         })
@@ -79,7 +79,7 @@ impl Builder {
             return super::reduce::call(&callable.own(), &args.own());
         };
         let policy = self.landing.policy.clone().unwrap_or_else(super::scalar::none);
-        let land = types::import_attribute(c"ferropickle._device", c"land")?;
+        let land = types::import_attribute(c"ferropickle._landing", c"land")?;
         let answer = land.call(&[callable, args, sender.obj(), policy.obj()])?;
         if !fast::is_tuple(answer.ty()) || fast::tuple_len(answer.obj()) != 2 {
             return Err(Raised::unpickling("a call for an array gave no pair"));

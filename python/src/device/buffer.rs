@@ -2,40 +2,121 @@
 
 use super::region::Region;
 use super::staging::source_of;
-use crate::error::{raise_device, raise_gpu};
+use crate::error::raise_gpu;
 use crate::source::View;
 use crate::types::from_bound;
-use ferropickle_gpu::{DeviceId, GpuError, Stager, open_device, probe};
-use pyo3::exceptions::{PyIndexError, PyValueError};
+use ferropickle_core::buffer::{Block, Buffer as HostBuffer};
+use ferropickle_gpu::{
+    Device, DeviceId, GpuError, Region as Source, Stager, Stream, open_device, probe,
+};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::sync::{Arc, OnceLock};
+
+/// Whose memory it is.
+enum Held {
+    /// Ours.
+    Own(ferropickle_gpu::DeviceBuffer),
+    /// An array's, which is kept and may still be written to.
+    Shared { region: Py<Region>, device: Arc<Device> },
+}
 
 /// Bytes in device memory, which lives as long as the object or a part of it.
 ///
 /// An array of bytes by `__cuda_array_interface__`.
 #[pyclass(frozen, module = "ferropickle._native", name = "DeviceBuffer")]
 pub struct Buffer {
-    /// Taken by `drop` alone.
-    buffer: Option<ferropickle_gpu::DeviceBuffer>,
+    /// Set once: a dump makes the object before the bytes are copied.
+    held: OnceLock<Held>,
 }
 
 impl Buffer {
-    fn new(buffer: ferropickle_gpu::DeviceBuffer) -> Buffer {
-        Buffer { buffer: Some(buffer) }
+    /// One without memory, until it is given some.
+    pub fn empty() -> Buffer {
+        Buffer { held: OnceLock::new() }
     }
 
-    fn get(&self) -> PyResult<&ferropickle_gpu::DeviceBuffer> {
-        self.buffer.as_ref().ok_or_else(|| PyValueError::new_err("the buffer is gone"))
+    fn new(buffer: ferropickle_gpu::DeviceBuffer) -> Buffer {
+        Buffer { held: OnceLock::from(Held::Own(buffer)) }
+    }
+
+    /// Gives one its memory.
+    pub fn fill(&self, buffer: ferropickle_gpu::DeviceBuffer) {
+        let _ = self.held.set(Held::Own(buffer));
+    }
+
+    /// Gives one the memory of an array, which lies together.
+    pub fn share(&self, region: Py<Region>) -> Result<(), GpuError> {
+        let id = region.get().device_id().ok_or(GpuError::NoDevice)?;
+        let _ = self.held.set(Held::Shared { region, device: open_device(id)? });
+        Ok(())
+    }
+
+    fn get(&self) -> PyResult<&Held> {
+        self.held.get().ok_or_else(|| PyValueError::new_err("the buffer has no memory"))
+    }
+
+    /// A copy of the bytes, on the same device.
+    pub fn copied(&self, py: Python<'_>) -> PyResult<Buffer> {
+        self.wait(py)?;
+        let (device, source) = self.source()?;
+        let made = py.detach(|| Stager::of(&device).snapshot(&[source]));
+        let made = made.map_err(|error| raise_gpu(&error).into_py(py))?;
+        let made = made.into_iter().next();
+        made.map(Buffer::new).ok_or_else(|| PyValueError::new_err("the buffer has no memory"))
+    }
+
+    /// What is copied when the bytes are wanted elsewhere.
+    pub fn source(&self) -> PyResult<(Arc<Device>, Source)> {
+        match self.get()? {
+            Held::Own(buffer) => {
+                // SAFETY: the buffer keeps the memory; who asks for its bytes has waited for them.
+                let source = unsafe { Source::bytes(buffer.address(), buffer.len(), None) };
+                let source =
+                    source.ok_or_else(|| PyValueError::new_err("the buffer is too long"))?;
+                Ok((buffer.device().clone(), source))
+            }
+            Held::Shared { region, device } => Ok((device.clone(), source_of(region.get()))),
+        }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let buffer = self.buffer.take();
-        // The driver waits for the device, and other threads need the lock meanwhile. Without an
-        // interpreter, as at its end, there is nobody to let go for.
-        Python::try_attach(|py| py.detach(move || drop(buffer)));
+        let held = self.held.take();
+        if let Some(Held::Own(buffer)) = held {
+            // The driver waits for the device, and other threads need the lock meanwhile. Without an
+            // interpreter, as at its end, there is nobody to let go for.
+            Python::try_attach(|py| py.detach(move || drop(buffer)));
+        }
     }
+}
+
+/// The bytes of device memory, in host memory; `buffers` are in the order of the result.
+pub fn fetch(py: Python<'_>, buffers: &[&Buffer]) -> PyResult<Vec<HostBuffer>> {
+    let mut blocks = Vec::with_capacity(buffers.len());
+    for buffer in buffers {
+        buffer.wait(py)?;
+        let (device, source) = buffer.source()?;
+        let block = Block::zeroed(source.len_bytes());
+        let block = block.ok_or_else(|| crate::error::Raised::no_memory().into_py(py))?;
+        blocks.push((device, source, block));
+    }
+    let copied = py.detach(|| {
+        let mut order: Vec<&mut (Arc<Device>, Source, Block)> = blocks.iter_mut().collect();
+        order.sort_by_key(|(device, ..)| device.id());
+        for group in order.chunk_by_mut(|a, b| a.0.id() == b.0.id()) {
+            let stager = Stager::of(&group[0].0);
+            let sources: Vec<Source> = group.iter().map(|(_, source, _)| source.clone()).collect();
+            let mut into: Vec<&mut [u8]> =
+                group.iter_mut().map(|(_, _, block)| block.as_mut_slice()).collect();
+            stager.download(&sources, &mut into, None)?;
+        }
+        Ok(())
+    });
+    copied.map_err(|error: GpuError| raise_gpu(&error).into_py(py))?;
+    Ok(blocks.into_iter().map(|(_, _, block)| HostBuffer::from(block)).collect())
 }
 
 #[pymethods]
@@ -43,50 +124,59 @@ impl Buffer {
     /// Where it begins on the device.
     #[getter]
     fn address(&self) -> PyResult<u64> {
-        Ok(self.get()?.address())
+        Ok(match self.get()? {
+            Held::Own(buffer) => buffer.address(),
+            Held::Shared { region, .. } => region.get().address(),
+        })
     }
 
     /// Length in bytes.
     #[getter]
     fn nbytes(&self) -> PyResult<usize> {
-        Ok(self.get()?.len())
+        Ok(match self.get()? {
+            Held::Own(buffer) => buffer.len(),
+            Held::Shared { region, .. } => region.get().layout().len_bytes(),
+        })
     }
 
     /// The UUID of the device.
     #[getter]
     fn device(&self) -> PyResult<String> {
-        Ok(self.get()?.device().id().to_string())
+        Ok(self.on()?.id().to_string())
     }
 
     /// The number of the device in this process.
     #[getter]
     fn ordinal(&self) -> PyResult<usize> {
-        Ok(self.get()?.device().ordinal())
+        Ok(self.on()?.ordinal())
     }
 
     /// Waits until the bytes are there.
     ///
     /// Raises DeviceError.
     fn wait(&self, py: Python<'_>) -> PyResult<()> {
-        let buffer = self.get()?;
-        py.detach(|| buffer.wait()).map_err(|error| raise_gpu(&error).into_py(py))
-    }
-
-    /// A part of the bytes; it keeps the memory.
-    fn part(&self, start: usize, length: usize) -> PyResult<Buffer> {
-        let part = self.get()?.part(start, length);
-        part.map(Buffer::new).ok_or_else(|| PyIndexError::new_err("the part lies outside"))
+        let waited = match self.get()? {
+            Held::Own(buffer) => py.detach(|| buffer.wait()),
+            Held::Shared { region, device } => {
+                let stream = region.get().stream();
+                py.detach(|| {
+                    let ours = Stream::new(device)?;
+                    ours.after(stream)?.give_back()?;
+                    ours.wait()
+                })
+            }
+        };
+        waited.map_err(|error| raise_gpu(&error).into_py(py))
     }
 
     /// Bytes that are there, for all streams.
     #[getter]
     fn __cuda_array_interface__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.wait(py)?;
-        let buffer = self.get()?;
         let interface = PyDict::new(py);
-        interface.set_item("shape", PyTuple::new(py, [buffer.len()])?)?;
+        interface.set_item("shape", PyTuple::new(py, [self.nbytes()?])?)?;
         interface.set_item("typestr", "|u1")?;
-        interface.set_item("data", (buffer.address(), false))?;
+        interface.set_item("data", (self.address()?, false))?;
         interface.set_item("strides", py.None())?;
         interface.set_item("stream", py.None())?;
         interface.set_item("version", 3)?;
@@ -98,8 +188,16 @@ impl Buffer {
     }
 
     fn __repr__(&self) -> PyResult<String> {
-        let buffer = self.get()?;
-        Ok(format!("<ferropickle DeviceBuffer, {} bytes on {}>", buffer.len(), buffer.device().id()))
+        Ok(format!("<ferropickle DeviceBuffer, {} bytes on {}>", self.nbytes()?, self.device()?))
+    }
+}
+
+impl Buffer {
+    fn on(&self) -> PyResult<&Arc<Device>> {
+        Ok(match self.get()? {
+            Held::Own(buffer) => buffer.device(),
+            Held::Shared { device, .. } => device,
+        })
     }
 }
 
@@ -114,9 +212,8 @@ pub fn device_upload(
     sources: Vec<Bound<'_, PyAny>>,
     device: &str,
 ) -> PyResult<Vec<Buffer>> {
-    let id: DeviceId = device.parse().map_err(|error| {
-        PyValueError::new_err(format!("'{device}' is {error}"))
-    })?;
+    let id: DeviceId =
+        device.parse().map_err(|error| PyValueError::new_err(format!("'{device}' is {error}")))?;
     let views: Vec<View> = sources
         .iter()
         .map(|source| View::of_argument(from_bound(source).obj(), "sources"))
@@ -131,27 +228,20 @@ pub fn device_upload(
     Ok(made.into_iter().map(Buffer::new).collect())
 }
 
-/// Copies the elements of regions, all on one device, into memory of our own: a
-/// DeviceBuffer for each. What is written to the regions later, in their
-/// streams, does not change the copies.
-///
-/// Raises DeviceError.
-#[pyfunction]
-pub fn device_snapshot(
-    py: Python<'_>,
-    regions: Vec<Bound<'_, Region>>,
-) -> PyResult<Vec<Buffer>> {
-    let mut ids = regions.iter().filter_map(|region| region.get().device_id());
-    let Some(id) = ids.next() else {
-        return Err(raise_device("an array of no elements is on no device").into_py(py));
-    };
-    if ids.any(|other| other != id) {
-        return Err(PyValueError::new_err("the regions are not on one device"));
+/// Copies the elements of regions into memory of our own, which the buffers get. What is
+/// written to the regions later, in their streams, does not change the copies.
+pub fn snapshot(py: Python<'_>, pairs: &[(&Region, &Buffer)]) -> PyResult<()> {
+    let mut order: Vec<(DeviceId, &Region, &Buffer)> = pairs
+        .iter()
+        .filter_map(|(region, buffer)| Some((region.device_id()?, *region, *buffer)))
+        .collect();
+    order.sort_by_key(|(device, ..)| *device);
+    for group in order.chunk_by(|a, b| a.0 == b.0) {
+        let sources: Vec<Source> = group.iter().map(|(_, region, _)| source_of(region)).collect();
+        let id = group[0].0;
+        let made = py.detach(|| Stager::of(&open_device(id)?).snapshot(&sources));
+        let made = made.map_err(|error| raise_gpu(&error).into_py(py))?;
+        group.iter().zip(made).for_each(|((_, _, buffer), memory)| buffer.fill(memory));
     }
-    let sources: Vec<_> = regions.iter().map(|region| source_of(region.get())).collect();
-    let made = py.detach(move || -> Result<_, GpuError> {
-        Stager::of(&open_device(id)?).snapshot(&sources)
-    });
-    let made = made.map_err(|error| raise_gpu(&error).into_py(py))?;
-    Ok(made.into_iter().map(Buffer::new).collect())
+    Ok(())
 }

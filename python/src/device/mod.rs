@@ -2,12 +2,12 @@
 //!
 //! | to change | open |
 //! |---|---|
-//! | which libraries are known, what their arrays become in a stream | `python/ferropickle/reducers/devices.py` |
+//! | which libraries are known, what their arrays become in a stream | `python/ferropickle/reducers/devices.py`, `interfaces.py` beside it |
 //! | what is known of an array's memory | `region.rs` |
 //! | device memory as an object | `buffer.rs` |
 //! | how bytes come from devices and get there | `staging.rs` |
 //! | when that happens in a dump | `python/src/walk/device.rs` |
-//! | where arrays land in a load | `python/src/build/device.rs`, `python/ferropickle/_device.py` |
+//! | where arrays land in a load | `python/src/build/device.rs`, `python/ferropickle/_landing.py` |
 
 pub mod buffer;
 pub mod region;

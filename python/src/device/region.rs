@@ -114,13 +114,21 @@ impl Region {
     /// How the array goes: the region whose bytes are sent, one after another,
     /// and the offset and the strides that its elements have in these. Memory
     /// that holds little more than the elements is sent as it is.
-    fn sent<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, Region>, usize, Bound<'py, PyTuple>)> {
+    fn sent<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, Region>, usize, Bound<'py, PyTuple>)> {
         let (py, this) = (slf.py(), slf.get());
         let strides = |strides: &[isize]| PyTuple::new(py, strides);
         if this.is_whole() {
             let len = this.layout.extent();
             let address = this.address - this.layout.before() as u64;
-            let whole = this.with(py, address, vec![len], vec![1], Layout::new([Axis { len, stride: 1 }], 1))?;
+            let whole = this.with(
+                py,
+                address,
+                vec![len],
+                vec![1],
+                Layout::new([Axis { len, stride: 1 }], 1),
+            )?;
             return Ok((Bound::new(py, whole)?, this.layout.before(), strides(&this.strides)?));
         }
         if let Some((distinct, packed)) = this.layout.distinct() {
@@ -167,9 +175,18 @@ impl Region {
         strides: Vec<isize>,
         layout: Option<Layout>,
     ) -> PyResult<Region> {
-        let layout = layout.ok_or_else(|| PyValueError::new_err("an array is larger than memory"))?;
+        let layout =
+            layout.ok_or_else(|| PyValueError::new_err("an array is larger than memory"))?;
         let owner = self.owner.clone_ref(py);
-        Ok(Region { owner, address, shape, strides, layout, stream: self.stream, device: self.device })
+        Ok(Region {
+            owner,
+            address,
+            shape,
+            strides,
+            layout,
+            stream: self.stream,
+            device: self.device,
+        })
     }
 
     /// Whether all memory from the lowest byte to the highest is sent.
@@ -207,7 +224,9 @@ impl Region {
 /// The stream that a number of `__cuda_array_interface__` names.
 fn stream_of(number: usize) -> PyResult<StreamRef> {
     match number {
-        0 => Err(PyValueError::new_err("the stream of an array on a device must not be 0: 1 or 2 are the default streams")),
+        0 => Err(PyValueError::new_err(
+            "the stream of an array on a device must not be 0: 1 or 2 are the default streams",
+        )),
         1 => Ok(StreamRef::Default),
         2 => Ok(StreamRef::PerThread),
         handle => Ok(NonZeroUsize::new(handle).map_or(StreamRef::Default, StreamRef::Handle)),

@@ -11,10 +11,11 @@ mod writev;
 
 use crate::api::{self, DEFAULT_PROTOCOL};
 use crate::buffers;
+use crate::device::buffer::{Buffer as DeviceMemory, fetch};
 use crate::error::raise_fault;
 use crate::fast::{self, Own, storage};
 use crate::hooks::Hooks;
-use crate::policy::{self, Choices};
+use crate::policy::{self, Choices, DeviceChoice};
 use crate::sink::Sink;
 use crate::source::View;
 use crate::types::{from_bound, to_bound};
@@ -98,20 +99,30 @@ impl Parcel {
         }
     }
 
-    /// Memoryviews of the buffers, in the order of the stream.
+    /// Memoryviews of the buffers, in the order of the stream; a DeviceBuffer for
+    /// each that is memory of a device.
     #[getter]
     fn buffers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let views = PyList::empty(py);
         for (desc, buffer) in self.table.iter() {
-            push_view(&views, buffer.clone(), desc.read_only())?;
+            match buffers::device_of(desc, buffer) {
+                Some(device) => views.append(to_bound(py, device.obj()))?,
+                None => push_view(&views, buffer.clone(), desc.read_only())?,
+            }
         }
         Ok(views)
     }
 
     /// Bytes of the stream and of all buffers together, as they are in memory.
     #[getter]
-    fn nbytes(&self) -> u64 {
-        self.stream.len() as u64 + self.table.nbytes()
+    fn nbytes(&self, py: Python<'_>) -> PyResult<u64> {
+        let mut sum = self.stream.len() as u64 + self.table.nbytes();
+        for (desc, buffer) in self.table.iter() {
+            if let Some(device) = buffers::device_of(desc, buffer) {
+                sum += to_bound(py, device.obj()).len()? as u64;
+            }
+        }
+        Ok(sum)
     }
 
     /// The parcel as one bytes object, which `unpack` takes.
@@ -119,7 +130,8 @@ impl Parcel {
     /// Checksums and compression are those of the policy that it was packed
     /// with. The memory of its buffers must not be written to meanwhile.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let packed = self.packed(py)?;
+        let table = self.on_host(py)?;
+        let packed = self.packed(py, &table)?;
         let made = storage::fill_bytes(packed.total as usize, |place| {
             py.detach(|| packed.copy_to(place));
         });
@@ -133,11 +145,12 @@ impl Parcel {
     /// What is not compressed is a view of the packed object's memory, which
     /// must not be written to until the segments have been sent.
     fn segments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let packed = self.packed(py)?;
+        let table = self.on_host(py)?;
+        let packed = self.packed(py, &table)?;
         let views = PyList::empty(py);
         let paddings: Vec<usize> = (0..packed.parts.len()).map(|n| packed.padding(n)).collect();
         push_view(&views, Buffer::from_vec(packed.header), true)?;
-        let live = core::iter::once(&self.stream).chain(self.table.iter().map(|(_, live)| live));
+        let live = core::iter::once(&self.stream).chain(table.iter().map(|(_, live)| live));
         for ((part, live), padding) in packed.parts.into_iter().zip(live).zip(paddings) {
             let buffer = match part {
                 Stored::Raw(_) => live.clone(),
@@ -159,7 +172,8 @@ impl Parcel {
     /// Gives the number of bytes written. Raises OSError.
     fn writev(&self, py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<u64> {
         let fd = writev::descriptor_of(fd)?;
-        let packed = self.packed(py)?;
+        let table = self.on_host(py)?;
+        let packed = self.packed(py, &table)?;
         writev::write(py, fd, &packed)
     }
 
@@ -168,7 +182,10 @@ impl Parcel {
         protocol: i64,
     ) -> PyResult<(Bound<'py, PyType>, Bound<'py, PyTuple>)> {
         let py = slf.py();
-        let views = slf.get().buffers(py)?;
+        let views = PyList::empty(py);
+        for (desc, buffer) in slf.get().on_host(py)?.iter() {
+            push_view(&views, buffer.clone(), desc.read_only())?;
+        }
         let module = py.import("builtins")?;
         let wrap = if protocol >= 5 {
             py.import("_pickle")?.getattr("PickleBuffer")?
@@ -191,10 +208,38 @@ impl Parcel {
 }
 
 impl Parcel {
+    /// The buffers, with the bytes of those that are memory of a device.
+    fn on_host(&self, py: Python<'_>) -> PyResult<BufferTable> {
+        let devices: Vec<Own> = self
+            .table
+            .iter()
+            .filter_map(|(desc, buffer)| buffers::device_of(desc, buffer))
+            .collect();
+        if devices.is_empty() {
+            return Ok(self.table.clone());
+        }
+        let bounds: Vec<_> = devices.iter().map(|device| to_bound(py, device.obj())).collect();
+        let memory: Vec<_> = bounds
+            .iter()
+            .map(|bound| bound.cast_exact::<DeviceMemory>().map(Bound::get))
+            .collect::<Result<_, _>>()?;
+        let mut fetched = fetch(py, &memory)?.into_iter();
+        let mut table = BufferTable::default();
+        for (desc, buffer) in self.table.iter() {
+            let (desc, buffer) = match buffers::device_of(desc, buffer).and_then(|_| fetched.next())
+            {
+                Some(bytes) => (BufferDesc::host(bytes.len(), ALIGN as u32, false), bytes),
+                None => (*desc, buffer.clone()),
+            };
+            table.push(desc, buffer);
+        }
+        Ok(table)
+    }
+
     /// The parcel ready to be written, made without the GIL.
-    fn packed(&self, py: Python<'_>) -> PyResult<Packed<'_>> {
+    fn packed<'a>(&'a self, py: Python<'_>, table: &'a BufferTable) -> PyResult<Packed<'a>> {
         let packed = py.detach(|| {
-            let rows = self.table.iter().map(|(desc, buffer)| (*desc, buffer.as_slice()));
+            let rows = table.iter().map(|(desc, buffer)| (*desc, buffer.as_slice()));
             pack_parts(self.stream.as_slice(), rows, self.spec)
         });
         packed.map_err(|fault| raise_fault(&fault).into_py(py))
@@ -213,16 +258,27 @@ pub fn pack_native(
     obj: &Bound<'_, PyAny>,
     choices: Choices,
 ) -> PyResult<(Own, BufferTable)> {
+    pack_with(py, obj, choices, Hooks::collecting())
+}
+
+fn pack_with(
+    py: Python<'_>,
+    obj: &Bound<'_, PyAny>,
+    choices: Choices,
+    hooks: Hooks,
+) -> PyResult<(Own, BufferTable)> {
     let full = api::must_hold(&choices);
     let (proto, fix_imports) = (DEFAULT_PROTOCOL, true);
     let options = Options { proto, fix_imports, fast: false, keep_memo: false, full, choices };
-    api::run_dump(py, obj, options, Hooks::collecting(), Sink::memory())
+    api::run_dump(py, obj, options, hooks, Sink::memory())
 }
 
 /// The pickled form of an object as a parcel: its stream, and beside it the
 /// buffers of arrays and other large data, which are not copied.
 ///
-/// policy: a Policy; None means that of the enclosing `policy(...)` block.
+/// policy: a Policy; None means that of the enclosing `policy(...)` block. With
+/// `device="device"` arrays on devices stay there: the parcel holds copies of them,
+/// or with `share=True` their own memory, in which later writes are seen.
 ///
 /// Raises what `dumps` raises.
 #[pyfunction]
@@ -231,7 +287,9 @@ pub fn pack(obj: &Bound<'_, PyAny>, policy: Option<&Bound<'_, PyAny>>) -> PyResu
     let py = obj.py();
     let choices = policy::choose(policy, Choices::default())?;
     let spec = choices.spec;
-    let (bytes, table) = pack_native(py, obj, choices)?;
+    let mut hooks = Hooks::collecting();
+    hooks.takes_devices = choices.device == DeviceChoice::Device;
+    let (bytes, table) = pack_with(py, obj, choices, hooks)?;
     let object = to_bound(py, bytes.obj()).cast_into::<PyBytes>()?.unbind();
     let stream = buffers::kept(fast::bytes_data(bytes.obj()), bytes);
     Ok(Parcel { stream, table, spec, bytes: Some(object) })

@@ -5,6 +5,7 @@ use crate::api;
 use crate::buffers::{self, let_go};
 use crate::build::Builder;
 use crate::build::buffer::{Given, Supply, TableSupply};
+use crate::device::buffer::Buffer as DeviceMemory;
 use crate::error::{Raised, raise_fault};
 use crate::fast::Own;
 use crate::policy::{self, Choices};
@@ -118,6 +119,23 @@ impl Supply for Copied {
     fn next(&mut self) -> Result<Option<(Buffer, bool)>, Raised> {
         let Some((buffer, read_only)) = self.0.next()? else { return Ok(None) };
         Ok(Some((buffers::copied(&buffer)?, read_only)))
+    }
+
+    fn object(&mut self) -> Result<Option<Own>, Raised> {
+        let device = self.0.table.get(self.0.next).and_then(|(d, b)| buffers::device_of(d, b));
+        if let Some(device) = device {
+            self.0.next += 1;
+            let copy = Python::attach(|py| {
+                let bound = to_bound(py, device.obj());
+                let copy = bound.cast_exact::<DeviceMemory>()?.get().copied(py)?;
+                Ok(from_bound(Bound::new(py, copy)?.as_any()))
+            });
+            return copy.map(Some).map_err(Raised::from_py);
+        }
+        match self.next()? {
+            Some((buffer, read_only)) => buffers::object_of(buffer, read_only).map(Some),
+            None => Ok(None),
+        }
     }
 }
 

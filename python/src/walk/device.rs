@@ -9,17 +9,22 @@
 //! Whoever could look at the memory before gets it settled first: a buffer
 //! callback, a file.
 //!
+//! Where the buffers that leave the stream may be memory of a device, the buffer is
+//! that: a copy made on the device, or the array's own memory.
+//!
 //! After the bytes stands the device's UUID as a text that is thrown away at
 //! once: `build/device.rs` knows where the sender had the array, and no other
 //! reader is the wiser.
 
 use super::{Flow, WRITTEN, Walker};
+use crate::buffers;
+use crate::device::buffer::{Buffer, snapshot};
 use crate::device::region::Region;
 use crate::device::staging::{self, Want};
-use crate::error::Raised;
+use crate::error::{Raised, raise_gpu};
 use crate::fast::{self, Obj, Own};
 use crate::types::to_bound;
-use ferropickle_core::buffer::{Block, Buffer};
+use ferropickle_core::buffer::{Block, Buffer as HostBuffer};
 use ferropickle_core::opcode::Op;
 use ferropickle_gpu::DeviceId;
 use pyo3::prelude::*;
@@ -30,10 +35,11 @@ const MOST_PENDING_BYTES: usize = 256 << 20;
 /// What a reducer says of an array on a device.
 ///
 /// region: its DeviceRegion.
-/// form: called with the array, the region, and None or `(bytes, offset)`: what
-/// `form` gave as the bytes of an earlier array that holds this one, and where
-/// in these it begins. Returns the reduce value, and an object that the stream
-/// then has for all bytes of the array, or None.
+/// form: called with the array, the region, None or `(bytes, offset)`, and whether the
+/// bytes may come as memory of a device. `bytes` is what `form` gave as those
+/// of an earlier array that holds this one, which begins in them at `offset`. Returns
+/// the reduce value, and an object that the stream then has for all bytes of the
+/// array, or None.
 /// kind: arrays of one kind can be views of each other.
 #[pyclass(frozen, module = "ferropickle._native", name = "Described")]
 pub struct Described {
@@ -65,7 +71,7 @@ enum Place {
     /// To an offset of the output.
     Output(usize),
     /// Into memory that leaves the stream.
-    Memory(Buffer),
+    Memory(HostBuffer),
 }
 
 /// Arrays on devices that one dump has met.
@@ -74,18 +80,17 @@ pub struct Devices {
     held: Vec<Held>,
     pending: Vec<(Own, Place)>,
     pending_bytes: usize,
+    /// Regions, and the buffers that get a copy.
+    copies: Vec<(Own, Own)>,
 }
 
 impl Devices {
     /// Forgets all.
     pub fn clear(&mut self) {
         self.held.clear();
-        self.forget_pending();
-    }
-
-    fn forget_pending(&mut self) {
         self.pending.clear();
         self.pending_bytes = 0;
+        self.copies.clear();
     }
 
     /// Whether a file has to wait for more.
@@ -166,7 +171,7 @@ impl Walker {
                 .map(|device| (described.kind.clone(), device, low, high));
             let answer = described
                 .form
-                .call1(py, (to_bound(py, obj), &described.region, within))
+                .call1(py, (to_bound(py, obj), &described.region, within, self.goes_as_device()))
                 .and_then(|answer| answer.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>(py))
                 .map_err(Raised::from_py)?;
             let own = crate::types::from_bound;
@@ -185,12 +190,14 @@ impl Walker {
         if self.options.proto < 5 {
             return self.save_region_bytes(keep);
         }
-        let (len, device) = region_of(keep.obj(), |region| {
-            (region.layout().len_bytes(), region.device_id())
-        })?;
+        let (len, device) =
+            region_of(keep.obj(), |region| (region.layout().len_bytes(), region.device_id()))?;
+        if self.goes_as_device() && device.is_some() {
+            return self.save_as_device(keep);
+        }
         let place = if self.hooks.out_of_band() {
             let block = Block::zeroed(len).ok_or_else(Raised::no_memory)?;
-            let buffer = Buffer::from(block);
+            let buffer = HostBuffer::from(block);
             let place = Place::Memory(buffer.clone());
             if self.hooks.buffer_callback.is_some() {
                 // It may look at the buffer, or leave it in the stream.
@@ -208,7 +215,41 @@ impl Walker {
             self.wait_for(keep.clone(), place, len);
         }
         self.memoize(keep.obj());
-        if let Some(device) = device {
+        self.tell_device(keep.obj())
+    }
+
+    /// Whether the buffers of this dump may be memory of a device.
+    fn goes_as_device(&self) -> bool {
+        self.hooks.takes_devices && self.hooks.collected.is_some()
+    }
+
+    /// A buffer that is memory of a device.
+    fn save_as_device(&mut self, region: Own) -> Flow {
+        let buffer = Python::attach(|py| {
+            let bound = to_bound(py, region.obj()).cast_into_exact::<Region>();
+            let bound = bound.map_err(PyErr::from).map_err(Raised::from_py)?;
+            let together = bound.get().is_whole();
+            let buffer = Bound::new(py, Buffer::empty()).map_err(Raised::from_py)?;
+            if self.options.choices.share && together {
+                buffer.get().share(bound.unbind()).map_err(|error| raise_gpu(&error))?;
+            } else {
+                let made = crate::types::from_bound(buffer.as_any());
+                self.devices.copies.push((region.clone(), made));
+            }
+            Ok::<Own, Raised>(crate::types::from_bound(buffer.as_any()))
+        })?;
+        let (desc, row) = buffers::row_of_device(buffer);
+        if let Some(table) = &mut self.hooks.collected {
+            table.push(desc, row);
+        }
+        self.op(Op::NextBuffer);
+        self.memoize(region.obj());
+        self.tell_device(region.obj())
+    }
+
+    /// The device as a text that is thrown away.
+    fn tell_device(&mut self, region: Obj) -> Flow {
+        if let Some(device) = region_of(region, Region::device_id)? {
             self.enc.str(device.to_string().as_bytes())?;
             self.op(Op::Pop);
         }
@@ -229,15 +270,17 @@ impl Walker {
         WRITTEN
     }
 
-    /// Fetches all bytes that wait, in one go for each device.
+    /// Fetches all bytes that wait, in one go for each device, and makes the copies.
     pub(super) fn settle_devices(&mut self) -> Result<(), Raised> {
-        if self.devices.pending.is_empty() {
+        if self.devices.pending.is_empty() && self.devices.copies.is_empty() {
             return Ok(());
         }
+        self.settle_copies()?;
         let pending = core::mem::take(&mut self.devices.pending);
         self.devices.pending_bytes = 0;
         Python::attach(|py| {
-            let bounds: Vec<_> = pending.iter().map(|(region, _)| to_bound(py, region.obj())).collect();
+            let bounds: Vec<_> =
+                pending.iter().map(|(region, _)| to_bound(py, region.obj())).collect();
             let mut wants = Vec::with_capacity(bounds.len());
             for (bound, (_, place)) in bounds.iter().zip(&pending) {
                 let region = bound.cast_exact::<Region>().map_err(PyErr::from);
@@ -257,6 +300,25 @@ impl Walker {
             // this walker, which is borrowed, writes nothing.
             unsafe { staging::download(py, &wants) }.map_err(Raised::from_py)
         })
+    }
+}
+
+impl Walker {
+    fn settle_copies(&mut self) -> Result<(), Raised> {
+        let copies = core::mem::take(&mut self.devices.copies);
+        Python::attach(|py| {
+            let bounds: Vec<_> = copies
+                .iter()
+                .map(|(region, buffer)| (to_bound(py, region.obj()), to_bound(py, buffer.obj())))
+                .collect();
+            let pairs = bounds.iter().map(|(region, buffer)| -> PyResult<_> {
+                let region = region.cast_exact::<Region>()?.get();
+                Ok((region, buffer.cast_exact::<Buffer>()?.get()))
+            });
+            let pairs: Vec<_> = pairs.collect::<PyResult<_>>()?;
+            snapshot(py, &pairs)
+        })
+        .map_err(Raised::from_py)
     }
 }
 

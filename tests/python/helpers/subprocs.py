@@ -19,7 +19,8 @@ def environment(**extra):
 def run_python(code, *args, flags=(), timeout=120, stdin=None, env=None):
     """Run the code with the given arguments; fail with its output unless it exits with 0.
 
-    The environment is this process's, unless `env` gives another. Return what it printed. A crash shows as a negative exit status.
+    Return what it printed. A crash shows as a negative exit status. The environment is this
+    process's, unless `env` gives another.
     """
     command = [sys.executable, *flags, "-c", textwrap.dedent(code), *map(str, args)]
     env = environment() if env is None else env

@@ -6,11 +6,12 @@ import textwrap
 
 import numpy as np
 import pytest
+
+import ferropickle as fp
 from helpers.cuda import child_environment, on_driver
 from helpers.producers import Placed, Produced
 from helpers.subprocs import run_python
 
-import ferropickle as fp
 
 def without_driver(code, *args):
     """Run code where no driver can be found."""
@@ -67,7 +68,11 @@ def stream(tmp_path_factory):
         d.context()
         base = np.arange(12, dtype="<f4").reshape(3, 4)
         placed = Placed(d, base)
-        sent = {"whole": placed.produce(), "turned": placed.produce(base.T[::-1]), "none": placed.produce(base[:0])}
+        sent = {
+            "whole": placed.produce(),
+            "turned": placed.produce(base.T[::-1]),
+            "none": placed.produce(base[:0]),
+        }
         open(sys.argv[1], "wb").write(fp.dumps(sent))
     """
     env = child_environment()
@@ -85,7 +90,8 @@ def test_without_a_driver_a_load_says_so(stream):
     """,
         stream,
     )
-    assert "an array of the device GPU-" in out and "has nowhere to go: no GPU driver" in out
+    assert "an array of the device GPU-" in out
+    assert "has nowhere to go: no GPU driver" in out
     assert "Policy(on_missing='host')" in out
 
 
@@ -96,6 +102,7 @@ def test_without_a_driver_a_load_gives_arrays_of_the_host(stream):
     base = np.arange(12, dtype="<f4").reshape(3, 4)
     assert type(found["whole"]) is np.ndarray
     np.testing.assert_array_equal(found["whole"], base)
+    np.testing.assert_array_equal(found["turned"], base.T[::-1])
     assert found["none"].shape == (0, 4)
     """,
         stream,

@@ -5,12 +5,12 @@ import pickle
 import pickletools
 
 import numpy as np
-from helpers.cuda import on_driver
-from helpers.producers import Placed, host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ferropickle as fp
+from helpers.cuda import on_driver
+from helpers.producers import Placed, host
 
 
 def in_band(obj):
@@ -87,7 +87,8 @@ ROUTES = [
 ]
 
 RECORD = np.dtype([("a", "<i4"), ("b", "<f8"), ("c", "u1", (3,))])
-DTYPES = [np.dtype(t) for t in ("u1", "?", "<i2", "<f4", "<f8", "<c16", ">i4", "<M8[ns]")] + [RECORD]
+NAMES = ("u1", "?", "<i2", "<f4", "<f8", "<c16", ">i4", "<M8[ns]")
+DTYPES = [*(np.dtype(name) for name in NAMES), RECORD]
 
 
 def filled(shape, dtype):
@@ -108,9 +109,10 @@ def views(draw, base):
         stop = draw(st.integers(start, base.shape[axis]))
         step = draw(st.sampled_from([1, 1, 2, -1, -3]))
         index = [slice(None)] * base.ndim
-        index[axis] = slice(start, stop) if step > 0 else slice(stop - 1 if stop else None, start, step)
         if step > 0:
             index[axis] = slice(start, stop, step)
+        else:
+            index[axis] = slice(stop - 1 if stop else None, start, step)
         view = view[tuple(index)]
     view = view.transpose(draw(st.permutations(range(view.ndim))))
     if draw(st.booleans()):
@@ -185,8 +187,9 @@ def test_arrays_that_only_touch_are_apart(d):
     d.context()
     base = filled((8,), np.dtype("<i4"))
     placed = Placed(d, base)
-    left, right = in_band([placed.produce(base[:4]), placed.produce(base[4:])])
-    assert left.__cuda_array_interface__["data"][0] + 16 != right.__cuda_array_interface__["data"][0]
+    found = in_band([placed.produce(base[:4]), placed.produce(base[4:])])
+    left, right = (array.__cuda_array_interface__["data"][0] for array in found)
+    assert left + 16 != right
 
 
 @on_driver(simulated=True)

@@ -7,10 +7,10 @@ import ctypes
 
 import numpy as np
 import pytest
-from helpers.cuda import on_driver
-from helpers.producers import LEGACY, Placed
 
 import ferropickle as fp
+from helpers.cuda import on_driver
+from helpers.producers import LEGACY, Placed
 
 NON_BLOCKING = 1
 OLD, NEW, LATER = 1, 2, 3
