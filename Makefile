@@ -26,7 +26,7 @@ EXTENSION := $(STAMPS)/extension
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) \
     $(shell find core gpu numpy_ext python -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help demo test test-rust test-py test-gpu-peers cudasim conformance lint lint-rust lint-py fmt bench bench-full fuzz matrix wheel clean FORCE
+.PHONY: help demo test test-rust test-py test-gpu-peers test-kernels cudasim conformance lint lint-rust lint-py fmt bench bench-full fuzz matrix wheel clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,11 @@ test-py: $(EXTENSION) $(STAMPS)/group-test cudasim ## the Python tests
 test-gpu-peers: $(EXTENSION) $(PEERS)/stamp cudasim ## real kernels and arrays of CuPy, Numba, Triton, cuda.core; no device needed
 	@mkdir -p $(RESULTS)
 	PYTHONPATH=python $(PEERS)/bin/python -m pytest --junitxml=$(RESULTS)/gpu-peers.xml tests/python/gpu/peers $(PYTEST_ARGS)
+
+# The compilers take 180 MB, so they are installed only for this.
+test-kernels: $(EXTENSION) $(STAMPS)/group-test $(STAMPS)/group-kernels ## our kernels: is the PTX of its sources, does it fit every device; none needed
+	@mkdir -p $(RESULTS)
+	$(BIN)/python -m pytest --junitxml=$(RESULTS)/kernels.xml tests/python/gpu/test_kernel_sources.py $(PYTEST_ARGS)
 
 conformance: $(EXTENSION) $(STAMPS)/group-test ## CPython's own pickle tests against ferropickle
 	$(BIN)/python -m pytest tests/python/conformance $(PYTEST_ARGS)

@@ -251,8 +251,6 @@ pub enum GpuError {
     },
     /// Elements that have memory in common cannot be written to one by one.
     Overlapping,
-    /// The array has more axes than any library gives one.
-    TooManyAxes,
     /// The host has no memory for so many bytes.
     NoHostMemory(usize),
     /// The memory cannot be shared as it is; messages go through the host.
@@ -299,7 +297,6 @@ impl fmt::Display for GpuError {
             Self::Overlapping => {
                 f.write_str("elements of the array share memory: it cannot be written to")
             }
-            Self::TooManyAxes => f.write_str("the array has too many axes"),
             Self::NoHostMemory(bytes) => write!(f, "no memory for {bytes} bytes"),
             Self::Unshareable(why) => {
                 write!(f, "device memory cannot be shared with this process: {why}; send it through the host")

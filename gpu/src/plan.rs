@@ -21,9 +21,6 @@ pub const LARGE: usize = 512 << 10;
 /// So many arrays that lie together are as quickly copied one by one as by a kernel.
 const FEW: usize = 2;
 
-/// Layouts with more axes than this, where none can be joined, are not taken: no library has them.
-pub const MOST_AXES: usize = 64;
-
 const PIECE: usize = 64;
 const AXIS: usize = 16;
 const NUMBER: usize = 4;
@@ -38,14 +35,15 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The shape of a layout whose element with all indices 0 is at `address`; `None` if it has too many axes.
-    pub fn new(address: u64, layout: &Layout) -> Option<Shape> {
-        let (mut axes, block) = layout.blocks();
-        if layout.len_bytes() == 0 {
-            axes.clear();
-        }
+    /// The shape of a layout whose element with all indices 0 is at `address`. It has fewer axes than bits in an address, as
+    /// each is at least two long; the kernels have room for so many.
+    pub fn new(address: u64, layout: &Layout) -> Shape {
         let bytes = layout.len_bytes();
-        (axes.len() <= MOST_AXES).then_some(Shape { address, axes, block, bytes })
+        if bytes == 0 || lies_together(layout) {
+            return Shape::together(address, bytes);
+        }
+        let (axes, block) = layout.blocks();
+        Shape { address, axes, block, bytes }
     }
 
     /// Bytes that lie together.
@@ -114,6 +112,16 @@ impl Shape {
         let steps = self.axes.iter().fold(block, |low, axis| low | axis.stride as u64);
         1 << (steps | self.address | packed | 16).trailing_zeros()
     }
+}
+
+/// Whether elements lie one after another in the order of the axes: what most arrays do, and quickly seen.
+fn lies_together(layout: &Layout) -> bool {
+    let mut block = layout.item_bytes();
+    layout.axes().iter().rev().filter(|axis| axis.len != 1).all(|axis| {
+        let next = axis.stride == block as isize;
+        block *= axis.len;
+        next
+    })
 }
 
 /// Rows of bytes at one distance from each other.
@@ -270,28 +278,25 @@ impl Chunk {
         let axes_at = self.gathered.len() * PIECE;
         let units_at = axes_at + self.axes * AXIS;
         let (pieces, rest) = into.split_at_mut_checked(axes_at)?;
-        let (axes, numbers) = rest.split_at_mut_checked(self.axes * AXIS)?;
-        let mut numbers = numbers.chunks_exact_mut(NUMBER);
-        let mut axes = axes.chunks_exact_mut(AXIS);
+        let (axes, rest) = rest.split_at_mut_checked(self.axes * AXIS)?;
+        let (pieces, _) = pieces.as_chunks_mut::<PIECE>();
+        let (axes, _) = axes.as_chunks_mut::<AXIS>();
+        let (numbers, _) = rest.as_chunks_mut::<NUMBER>();
+        let (mut axes, mut numbers) = (axes.iter_mut(), numbers.iter_mut());
         let (mut axis, mut units) = (0u32, 0u32);
-        for (number, (part, piece)) in
-            self.gathered.iter().zip(pieces.chunks_exact_mut(PIECE)).enumerate()
-        {
+        for (number, (part, piece)) in self.gathered.iter().zip(pieces).enumerate() {
             let shape = &shapes[part.array];
-            let to = packed(part);
-            let first =
-                [shape.address, to, part.from as u64, part.bytes as u64, shape.block as u64];
-            let count = shape.axes.len() as u32;
-            put(piece, &first.map(u64::to_ne_bytes));
-            put(&mut piece[40..], &[u64::from(units).to_ne_bytes()]);
-            put(&mut piece[48..], &[axis, count, shape.width(to), 0].map(u32::to_ne_bytes));
+            let (to, count) = (packed(part), shape.axes.len() as u32);
+            let (from, bytes, block) = (part.from as u64, part.bytes as u64, shape.block as u64);
+            let (which, how) = (pair(axis, count), pair(shape.width(to), 0));
+            put(piece, [shape.address, to, from, bytes, block, u64::from(units), which, how]);
             // In this order: the end of the shape's axes is seen before a row is taken.
             for (from, row) in shape.axes.iter().zip(axes.by_ref()) {
-                put(row, &[(from.len as u64).to_ne_bytes(), (from.stride as i64).to_ne_bytes()]);
+                put(row, [from.len as u64, from.stride as u64]);
             }
             axis += count;
             for _ in 0..part.units(unit) {
-                numbers.next()?.copy_from_slice(&(number as u32).to_ne_bytes());
+                *numbers.next()? = (number as u32).to_ne_bytes();
                 units += 1;
             }
         }
@@ -299,8 +304,164 @@ impl Chunk {
     }
 }
 
-fn put<const N: usize>(into: &mut [u8], fields: &[[u8; N]]) {
-    for (place, field) in into.chunks_exact_mut(N).zip(fields) {
-        place.copy_from_slice(field);
+/// Two fields of four bytes as one of eight.
+fn pair(first: u32, second: u32) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&first.to_ne_bytes());
+    bytes[4..].copy_from_slice(&second.to_ne_bytes());
+    u64::from_ne_bytes(bytes)
+}
+
+fn put<const BYTES: usize, const WORDS: usize>(row: &mut [u8; BYTES], words: [u64; WORDS]) {
+    const { assert!(BYTES == 8 * WORDS) };
+    let (places, _) = row.as_chunks_mut::<8>();
+    for (place, word) in places.iter_mut().zip(words) {
+        *place = word.to_ne_bytes();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: Room = Room { bytes: 1 << 20, table: 1 << 16 };
+
+    fn shape(address: u64, axes: &[(usize, isize)], item: usize) -> Shape {
+        let axes = axes.iter().map(|&(len, stride)| Axis { len, stride });
+        Shape::new(address, &Layout::new(axes, item).expect("fits"))
+    }
+
+    /// Every byte of every array is in one part, in order, and no two parts of a chunk have a byte in common.
+    fn check(shapes: &[Shape], chunks: &[Chunk], room: Room) {
+        let mut ends = vec![0; shapes.len()];
+        for chunk in chunks {
+            let mut end = 0;
+            for part in chunk.parts() {
+                assert!(part.at >= end && part.at.is_multiple_of(ALIGN) && part.bytes > 0);
+                assert_eq!(part.from, ends[part.array]);
+                ends[part.array] += part.bytes;
+                end = part.at + part.bytes;
+            }
+            assert!(end == chunk.bytes && end <= room.bytes);
+            assert!(
+                chunk
+                    .gathered
+                    .last()
+                    .is_none_or(|part| part.at + part.bytes == chunk.gathered_bytes)
+            );
+            let mut table = vec![0; room.table];
+            assert!(chunk.write_table(shapes, |part| part.at as u64, &mut table).is_some());
+        }
+        assert!(ends.iter().zip(shapes).all(|(end, shape)| *end == shape.bytes()));
+    }
+
+    #[test]
+    fn many_small_arrays_share_a_chunk() {
+        let shapes: Vec<Shape> = (0..200).map(|i| Shape::together(i << 20, 4096)).collect();
+        let chunks = plan(&shapes, ROOM);
+        check(&shapes, &chunks, ROOM);
+        assert_eq!((chunks.len(), chunks[0].gathered.len(), chunks[0].direct.len()), (1, 200, 0));
+        assert_eq!(chunks[0].gathered_bytes, 200 * 4096);
+    }
+
+    #[test]
+    fn few_arrays_that_lie_together_need_no_kernel() {
+        let shapes = [Shape::together(0, 10), Shape::together(100, 0), Shape::together(64, 5)];
+        let chunks = plan(&shapes, ROOM);
+        check(&shapes, &chunks, ROOM);
+        assert!(chunks.len() == 1 && chunks[0].gathered.is_empty() && chunks[0].direct.len() == 2);
+        assert!(plan(&shapes[1..2], ROOM).is_empty() && plan(&[], ROOM).is_empty());
+    }
+
+    #[test]
+    fn large_ones_are_cut_and_come_behind_the_small() {
+        let mut shapes: Vec<Shape> = (0..9).map(|i| Shape::together(i, 1000)).collect();
+        shapes.insert(4, Shape::together(7, 3 * LARGE + 1));
+        shapes.push(shape(0, &[(70_000, 32)], 16));
+        let chunks = plan(&shapes, ROOM);
+        check(&shapes, &chunks, ROOM);
+        assert_eq!(chunks[0].gathered.len(), 10);
+        assert!(chunks[0].direct.is_empty() && chunks[0].bytes > ROOM.bytes - UNIT);
+        let direct: usize =
+            chunks.iter().flat_map(|chunk| &chunk.direct).map(|part| part.bytes).sum();
+        assert_eq!(direct, 3 * LARGE + 1);
+        assert!(chunks.iter().any(|chunk| !chunk.gathered.is_empty() && !chunk.direct.is_empty()));
+    }
+
+    #[test]
+    fn tables_are_bounded_too() {
+        let shapes: Vec<Shape> = (0..5000).map(|i| shape(i, &[(2, 8)], 1)).collect();
+        let chunks = plan(&shapes, ROOM);
+        check(&shapes, &chunks, ROOM);
+        let most = ROOM.table / (PIECE + AXIS + NUMBER);
+        assert_eq!(chunks[0].gathered.len(), most);
+        let mut small = vec![0; most * (PIECE + AXIS + NUMBER) - 1];
+        assert_eq!(chunks[0].write_table(&shapes, |_| 0, &mut small), None);
+    }
+
+    #[test]
+    fn what_a_table_says() {
+        let shapes = [
+            shape(0x1000, &[(3, 64), (5, -8)], 4),
+            Shape::together(0x2004, 9001),
+            shape(0x3000, &[(4, 32)], 16),
+            shape(0x4002, &[(6, 6)], 2),
+        ];
+        let chunk = &plan(&shapes, ROOM)[0];
+        let mut bytes = vec![0; 1 << 12];
+        let table =
+            chunk.write_table(&shapes, |part| 0x8000 + part.at as u64, &mut bytes).expect("room");
+        // The one that lies together is copied by itself.
+        let axes = 3 * PIECE;
+        assert_eq!(
+            table,
+            Table { axes_at: axes, units_at: axes + 4 * AXIS, units: 3, unit: UNIT as u64 }
+        );
+        let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight"));
+        let half = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("four"));
+        let piece = |n: usize| [0, 8, 16, 24, 32, 40].map(|at| word(n * PIECE + at));
+        assert_eq!(piece(0), [0x1000, 0x8000, 0, 60, 4, 0]);
+        assert_eq!(piece(1), [0x3000, 0x8040, 0, 64, 16, 1]);
+        assert_eq!(piece(2), [0x4002, 0x8080, 0, 12, 2, 2]);
+        let small = |n: usize| [48, 52, 56, 60].map(|at| half(n * PIECE + at));
+        assert_eq!([small(0), small(1), small(2)], [[0, 2, 4, 0], [2, 1, 16, 0], [3, 1, 2, 0]]);
+        let axis = |n: usize| (word(axes + n * AXIS), word(axes + n * AXIS + 8) as i64);
+        assert_eq!([axis(0), axis(1), axis(2), axis(3)], [(3, 64), (5, -8), (4, 32), (6, 6)]);
+        assert_eq!([0, 1, 2].map(|n| half(table.units_at + n * NUMBER)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_launch_has_not_too_many_units() {
+        let shapes = [shape(0, &[(1 << 24, 32)], 16)];
+        let chunk = &plan(&shapes, Room { bytes: 1 << 28, table: 1 << 20 })[0];
+        let table = chunk.write_table(&shapes, |_| 0, &mut vec![0; 1 << 20]).expect("room");
+        assert_eq!(
+            (u64::from(table.units) * table.unit, table.units as usize),
+            (1 << 28, MOST_UNITS)
+        );
+    }
+
+    #[test]
+    fn rows_are_as_many_as_lie_at_one_distance() {
+        let rows = |shape: &Shape, from, len| -> Vec<(u64, usize, usize, usize)> {
+            shape.rows(from, len).map(|r| (r.address, r.width, r.height, r.pitch)).collect()
+        };
+        let plane = shape(100, &[(2, 1000), (3, 64), (4, 8)], 8);
+        assert_eq!(rows(&plane, 0, 192), [(100, 32, 3, 64), (1100, 32, 3, 64)]);
+        // From within a row to within another.
+        assert_eq!(rows(&plane, 40, 80), [(172, 24, 1, 24), (228, 32, 1, 32), (1100, 24, 1, 24),]);
+        assert_eq!(
+            rows(&shape(100, &[(3, -8)], 8), 0, 24),
+            [(100, 8, 1, 8), (92, 8, 1, 8), (84, 8, 1, 8)]
+        );
+        assert_eq!(rows(&Shape::together(5, 10), 2, 7), [(7, 7, 1, 7)]);
+        assert_eq!(rows(&shape(5, &[(0, 4)], 4), 0, 0), []);
+    }
+
+    #[test]
+    fn axes_are_fewer_than_the_kernels_have_room_for() {
+        let deep = |count: usize| Layout::new((0..count).map(|_| Axis { len: 2, stride: 3 }), 1);
+        assert_eq!(Shape::new(0, &deep(62).expect("fits")).axes.len(), 62);
+        assert_eq!(deep(63), None);
     }
 }

@@ -26,6 +26,9 @@ pub(super) const DEVICE_ALIGN: usize = 256;
 /// From so many bytes on several threads copy between a locked buffer and the caller's memory.
 const PARALLEL_FROM: usize = 1 << 20;
 
+/// The driver's statuses for a module that it will never take: no code for the device, PTX that is wrong or too new, no compiler.
+const NEVER: [i32; 5] = [209, 218, 221, 222, 223];
+
 /// Told of bytes that have arrived: which array, where in its packed bytes, the bytes. Those of an array come in order.
 pub type Seen<'s> = &'s mut dyn FnMut(usize, usize, &[u8]);
 
@@ -76,8 +79,8 @@ impl Stager {
     ///
     /// # Errors
     ///
-    /// [`GpuError::TooSmall`] if some memory is not of its array's length; [`GpuError::NotThere`],
-    /// [`GpuError::TooManyAxes`]; [`GpuError::Capturing`] if the stream of an array is being captured;
+    /// [`GpuError::TooSmall`] if some memory is not of its array's length; [`GpuError::NotThere`];
+    /// [`GpuError::Capturing`] if the stream of an array is being captured;
     /// [`GpuError::Forked`]; a call that fails. What has been copied until then is in no order.
     pub fn download(
         &self,
@@ -357,8 +360,23 @@ impl Stager {
     }
 
     fn mover<'t>(&'t self, current: &'t Current<'t>, shapes: &'t [Shape]) -> Mover<'t> {
-        let kernels = self.inner.kernels.get_or_init(|| Kernels::load(current).ok());
-        Mover { device: &self.inner.device, current, kernels: kernels.as_ref(), shapes }
+        let kernels = self.kernels(current);
+        Mover { device: &self.inner.device, current, kernels, shapes }
+    }
+
+    /// The kernels, if the driver takes them. What it refuses for good is not tried again.
+    fn kernels(&self, current: &Current<'_>) -> Option<&Kernels> {
+        let known = &self.inner.kernels;
+        if known.get().is_none() {
+            match Kernels::load(current) {
+                Ok(loaded) => drop(known.set(Some(loaded))),
+                Err(GpuError::Failed { code, .. }) if NEVER.contains(&code) => {
+                    drop(known.set(None))
+                }
+                Err(_) => return None,
+            }
+        }
+        known.get()?.as_ref()
     }
 
     /// The arrays in few axes, each within one allocation that the device can use.
@@ -367,13 +385,15 @@ impl Stager {
         let mut known: BTreeMap<u64, u64> = BTreeMap::new();
         let shape = |array: &Region| {
             let shape = Shape::new(array.address(), array.layout());
-            let shape = shape.ok_or(GpuError::TooManyAxes)?;
             if shape.bytes() == 0 {
                 return Ok(shape);
             }
             let (address, bytes) = array.span().unwrap_or((array.address(), u64::MAX));
             let missing = GpuError::NotThere { address, bytes, device: device.id() };
             let end = address.checked_add(bytes).ok_or(missing.clone())?;
+            if array.is_vouched() {
+                return Ok(shape);
+            }
             let within = |(_, last): (&u64, &u64)| end <= *last;
             if !known.range(..=address).next_back().is_some_and(within) {
                 let found = ask(current, address)?.filter(|found| match found.memory {

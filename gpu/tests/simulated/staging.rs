@@ -295,6 +295,29 @@ tests! {
         assert_eq!(user::log().iter().filter(|call| call.contains("cuMemcpyDtoH")).count(), 2);
     }
 
+    [] => fn the_driver_is_not_asked_about_what_is_vouched_for() {
+        let stager = stager();
+        let (data, regions) = blocks(30, 512);
+        assert_eq!(down(&stager, &regions).unwrap(), data);
+        assert_eq!(user::reported("cuPointerGetAttributes"), 30, "once for each allocation");
+        let vouched: Vec<Region> = regions.into_iter().map(user::vouched).collect();
+        assert_eq!(down(&stager, &vouched).unwrap(), data);
+        assert_eq!(user::reported("cuPointerGetAttributes"), 30);
+        let whole = user::device_memory(&[5; 4096]);
+        let parts: Vec<Region> = (0..64).map(|i| user::bytes(whole + 64 * i, 64, None)).collect();
+        assert_eq!(down(&stager, &parts).unwrap(), vec![vec![5; 64]; 64]);
+        assert_eq!(user::reported("cuPointerGetAttributes"), 31);
+    }
+
+    [("CUDASIM_FAULTS", "cuModuleLoadData:1=2")] => fn kernels_that_could_not_be_loaded_are_tried_again() {
+        let stager = stager();
+        let (data, regions) = blocks(30, 512);
+        for launches in 0..3 {
+            assert_eq!(down(&stager, &regions).unwrap(), data);
+            assert_eq!(user::reported("cuLaunchKernel"), launches);
+        }
+    }
+
     [] => fn threads_transfer_at_a_time() {
         let stager = stager();
         let (data, regions) = blocks(20, 5000);

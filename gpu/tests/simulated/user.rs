@@ -200,6 +200,12 @@ pub fn bytes(address: u64, len: usize, stream: Option<StreamRef>) -> Region {
     unsafe { Region::bytes(address, len, stream) }.unwrap()
 }
 
+/// A region whose memory the test knows to be there.
+pub fn vouched(region: Region) -> Region {
+    // SAFETY: as in `region`.
+    unsafe { region.vouched() }
+}
+
 /// What the elements of an array are, packed; `memory` holds them, the first of all indices 0 at `at`.
 pub fn packed(memory: &[u8], at: usize, layout: &Layout) -> Vec<u8> {
     assert!(at >= layout.before() && at - layout.before() + layout.extent() <= memory.len());
