@@ -58,16 +58,19 @@ def named(obj: object, function: Any, policy: Any, links: tuple[str, ...] = ()) 
     return None
 
 
-def with_text(function: Any) -> Any:
+def with_text(function: Any, source: tuple[list[str], int] | None = None) -> Any:
     """A function for libraries that compile its text: what makes it, and shows its text there.
 
     The text is entered in `linecache` under a name of its own, so the receiver needs no file, and
     a file of the same name there is not taken for it. Line numbers stay as they are.
+
+    source: the lines and the number of the first, if the library has read them; the file may have
+        changed since.
     """
     if not isinstance(function, types.FunctionType):
         return function
     try:
-        lines, first = inspect.getsourcelines(function)
+        lines, first = source or inspect.getsourcelines(function)
     except (OSError, TypeError):
         refuse(function, "its source is not known here, and the kernel is compiled from it")
     text = "".join(lines)

@@ -63,11 +63,17 @@ def _decorated(obj: Any, policy: Any, decorator: Any, options: dict[str, Any]) -
     if known is not None:
         return known
     decorate = functools.partial(decorator, **options) if options else decorator
-    made = Call(decorate, with_text(obj.fn))
+    made = Call(decorate, with_text(obj.fn, _source(obj)))
     hooks = getattr(obj, "pre_run_hooks", None)
     if hooks:
         made.then(Call(setattr, made, "pre_run_hooks", hooks))
     return once(obj, made)
+
+
+def _source(obj: Any) -> tuple[list[str], int] | None:
+    """The lines that Triton has read, and the number of the first."""
+    lines = getattr(obj, "raw_src", None)
+    return None if lines is None else (list(lines), obj.starting_line_number)
 
 
 def autotuner(obj: Any, policy: Any) -> ReduceValue:

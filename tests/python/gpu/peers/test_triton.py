@@ -269,3 +269,16 @@ def test_what_was_received_can_be_sent_on():
     again = fp.loads(data)
     assert inspect.getsource(again.fn) == text
     assert again.cache_key == key == scale.cache_key
+
+
+@travels("triton")
+def test_the_text_is_what_triton_has_read():
+    """Not what the file has by now."""
+    import linecache
+
+    scale = kernels()
+    file = scale.fn.__code__.co_filename
+    linecache.cache[file] = (1, None, ["# another text\n"] * 100, file)
+    loaded = yield scale
+    assert loaded.raw_src == scale.raw_src
+    assert loaded.cache_key == scale.cache_key
