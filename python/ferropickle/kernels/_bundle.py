@@ -126,8 +126,8 @@ def bundle(
     archs: architectures to compile for here and now: "sm_90" for machine code, one "compute_80"
         for PTX. For what has source: kernels and modules of CuPy, programs of cuda.core, kernels of
         Numba (machine code alone, and a driver is needed).
-    attributes: max_dynamic_shared_size_bytes, preferred_shared_memory_carveout: what to set of the
-        kernel when it is loaded. The kernel here is not asked, as that would compile it.
+    attributes: max_dynamic_shared_size_bytes, preferred_shared_memory_carveout: what to set of a
+        kernel of CuPy when a device loads it, besides what has been set here.
 
     signatures: of kernels of Numba, argument types to compile for, as `numba.cuda.jit` takes them,
         besides those that the kernel has been compiled for.

@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ferropickle.kernels import _attributes
 from ferropickle.kernels._bundle import Bundle
 from ferropickle.kernels._choose import Target
 from ferropickle.kernels._files import file_with
@@ -28,7 +29,9 @@ def describe(
     cupy = sys.modules["cupy"]
     if kernel.code is None:
         raise TypeError("a bundle is made of kernels with source; give the module of the source")
-    entry = kernel.name if isinstance(kernel, cupy.RawKernel) else None
+    is_kernel = isinstance(kernel, cupy.RawKernel)
+    if is_kernel:
+        attributes = {**_attributes.attributes_of(kernel), **attributes}
     expressions = _expressions(kernel)
     symbols: dict[str, str] = {}
     for arch in archs:
@@ -38,8 +41,8 @@ def describe(
         else:
             images[arch] = code
     return Bundle(
-        kind=f"cupy.{type(kernel).__name__}",
-        entry=entry,
+        kind="cupy.RawKernel" if is_kernel else "cupy.RawModule",
+        entry=kernel.name if is_kernel else None,
         source=kernel.code,
         options={
             "options": kernel.options,
@@ -128,17 +131,18 @@ def make(bundle: Bundle, form: str, on_device: bool) -> Any:
         if on_device:
             made.compile()
         return made
-    made = cupy.RawKernel("", bundle.entry)
-    own = made.__getstate__()
-    entry = bundle.entry if form == "source" else bundle.symbols.get(bundle.entry, bundle.entry)  # type: ignore[arg-type]
-    made.__setstate__({**own, **state, "name": entry})
+    own = cupy.RawKernel("", bundle.entry).__getstate__()
+    entry = bundle.entry if form == "source" else _entry(bundle)
+    made = _attributes.raw_kernel({**own, **state, "name": entry}, bundle.attributes)
     if on_device:
-        for attribute, value in bundle.attributes.items():
-            setattr(made, attribute, value)
         _ = made.kernel
-    elif bundle.attributes:
-        raise RuntimeError("its attributes can be set on a device only")
     return made
+
+
+def _entry(bundle: Bundle) -> str:
+    """The kernel's name in compiled code."""
+    name = bundle.entry or ""
+    return bundle.symbols.get(name, name)
 
 
 def _with_source(bundle: Bundle) -> dict[str, Any]:

@@ -31,17 +31,16 @@ def describe(
     signatures: Iterable[Any],
 ) -> Bundle | NumbaBundle:
     """The bundle of a kernel. TypeError if there is none of its kind."""
-    cls = type(kernel)
-    name = f"{cls.__module__}.{cls.__qualname__}"
-    if name == _NUMBA:
+    names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(kernel).__mro__]
+    if names[0] == _NUMBA:
         if images or ptx or attributes:
             raise TypeError("Numba compiles its kernels itself: give archs and signatures")
         from ferropickle.kernels import _numba
 
         return _numba.describe(kernel, signatures, archs)
-    kind = _KINDS.get(name)
+    kind = next((_KINDS[name] for name in names if name in _KINDS), None)
     if kind is None:
-        raise TypeError(f"a bundle is made of kernels, not of {cls.__name__!r}")
+        raise TypeError(f"a bundle is made of kernels, not of {type(kernel).__name__!r}")
     if signatures:
         raise TypeError("only kernels of Numba have signatures")
     made: Bundle = library_of(kind).describe(kernel, images, ptx, archs, attributes)

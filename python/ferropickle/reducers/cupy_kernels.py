@@ -19,11 +19,22 @@ if TYPE_CHECKING:
 
 
 def raw_kernel(obj: Any, policy: Any) -> ReduceValue:
-    """A kernel of CUDA source as CuPy writes it; one of a file with what is in the file."""
-    if obj.file_path is None:
+    """A kernel of CUDA source as CuPy writes it; one of a file with what is in the file.
+
+    Where attributes have been set of it, they go along.
+    """
+    from ferropickle.kernels import _attributes
+
+    attributes = _attributes.attributes_of(obj)
+    if obj.file_path is None and not attributes:
         return NotImplemented
-    function, args, state, *_ = obj.__reduce_ex__(4)
-    return function, args, {**state, "file_path": _file(obj.file_path)}
+    state = obj.__getstate__()
+    if obj.file_path is not None:
+        state["file_path"] = _file(obj.file_path)
+    if attributes:
+        return _attributes.raw_kernel, (state, attributes)
+    function, args, *_ = obj.__reduce_ex__(4)
+    return function, args, state
 
 
 def raw_module(obj: Any, policy: Any) -> ReduceValue:

@@ -1,7 +1,5 @@
 """Kernels of CuPy, made where there is no device and loaded in another process."""
 
-import pytest
-
 from helpers.travel import travels
 
 SOURCE = 'extern "C" __global__ void scale(float *x, int n) { x[threadIdx.x] *= K * n; }'
@@ -276,15 +274,113 @@ def test_the_kernel_of_a_form_of_code():
             assert file.read() == code
 
 
+ATTRIBUTES = {"max_dynamic_shared_size_bytes": 1 << 16, "preferred_shared_memory_carveout": 50}
+
+
+def driver_that_has(**values):
+    """A stand-in for the driver: what it says of functions, and what it is told to set."""
+    from cupy_backends.cuda.api import driver
+
+    values = {getattr(driver, f"CU_FUNC_ATTRIBUTE_{name}"): x for name, x in values.items()}
+    told = []
+    driver.funcGetAttribute = lambda attribute, function: values[attribute]
+    driver.funcSetAttribute = lambda *call: told.append(call)
+    return driver, told
+
+
+def loaded_kernel():
+    """A kernel that looks as if the driver had loaded it."""
+    import gc
+
+    import cupy
+
+    kernel = cupy.RawKernel(SOURCE, "scale", ("-DK=3",))
+    function = cupy.cuda.function.Function.__new__(cupy.cuda.function.Function)
+    function.ptr = PLANTED
+    (cache,) = (part for part in gc.get_referents(kernel) if type(part) is list)
+    cache.extend([None, function])
+    return kernel
+
+
+PLANTED = 0x7EADBEEF1234
+
+
 @travels("cupy", stock=False)
-def test_attributes_are_never_lost_in_silence():
+def test_attributes_that_have_been_set():
     import cupy
 
     import ferropickle as fp
     from ferropickle import kernels
 
-    kernel = cupy.RawKernel(SOURCE, "scale", ("-DK=3",))
-    bundle = kernels.bundle(kernel, attributes={"max_dynamic_shared_size_bytes": 1 << 16})
-    data = yield fp.dumps(bundle)
-    with pytest.raises(kernels.KernelError, match="attributes can be set on a device only"):
-        fp.loads(data)
+    driver_that_has(
+        MAX_DYNAMIC_SHARED_SIZE_BYTES=1 << 16,
+        SHARED_SIZE_BYTES=0,
+        PREFERRED_SHARED_MEMORY_CARVEOUT=50,
+    )
+    kernel = loaded_kernel()
+    assert kernels.bundle(kernel).attributes == ATTRIBUTES
+    loaded = yield kernel
+    assert isinstance(loaded, cupy.RawKernel)
+    assert state(loaded) == state(kernel)
+    assert loaded.attributes_to_set == ATTRIBUTES
+    # Sent on before a device has loaded it.
+    data = fp.dumps(loaded)
+    assert PLANTED.to_bytes(6, "little") not in data
+    assert fp.loads(data).attributes_to_set == ATTRIBUTES
+    assert kernels.bundle(loaded).attributes == ATTRIBUTES
+
+
+@travels("cupy")
+def test_attributes_that_have_not_been_set():
+    import cupy
+
+    driver_that_has(
+        MAX_DYNAMIC_SHARED_SIZE_BYTES=(48 << 10) - 512,
+        SHARED_SIZE_BYTES=512,
+        PREFERRED_SHARED_MEMORY_CARVEOUT=-1,
+    )
+    loaded = yield loaded_kernel()
+    assert type(loaded) is cupy.RawKernel
+
+
+@travels("cupy", stock=False)
+def test_attributes_are_set_on_each_device():
+    import cupy
+
+    from ferropickle import kernels
+    from ferropickle.kernels import _attributes
+
+    bundle = kernels.bundle(cupy.RawKernel(SOURCE, "scale"), attributes=ATTRIBUTES)
+    loaded = yield bundle
+    assert loaded.attributes_to_set == ATTRIBUTES
+    driver, told = driver_that_has()
+
+    class OnDevices:
+        """In the place of CuPy's class, which needs a device to load."""
+
+        device = 0
+
+        def __init__(self, code, name):
+            self.functions = [loaded_function(10), loaded_function(20)]
+
+        def __setstate__(self, state):
+            pass
+
+        @property
+        def kernel(self):
+            return self.functions[self.device]
+
+    def loaded_function(address):
+        return type("Function", (), {"ptr": address})()
+
+    cupy.RawKernel = OnDevices
+    _attributes._class.cache_clear()
+    kernel = _attributes.raw_kernel({}, ATTRIBUTES)
+    assert not told
+    assert kernel.kernel.ptr == kernel.kernel.ptr == 10
+    dynamic = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    carveout = driver.CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
+    assert told == [(10, dynamic, 1 << 16), (10, carveout, 50)]
+    kernel.device = 1
+    assert kernel.kernel.ptr == 20
+    assert told[2:] == [(20, dynamic, 1 << 16), (20, carveout, 50)]

@@ -118,10 +118,13 @@ def test_what_cupy_has_loaded():
     run(
         """
         from cupy.cuda import function, graph
-        function_ = function.Function.__new__(function.Function)
-        for cls in (function.Function, function.Module, function.LinkState, graph.Graph):
-            refused(cls.__new__(cls))
-        refused(function_, "what the driver has loaded", "RawKernel")
+        for cls in (function.Function, function.Module, function.LinkState):
+            loaded = cls.__new__(cls)
+            loaded.ptr = PLANTED
+            assert holds(pickle.dumps(loaded))
+            refused(loaded, "what the driver has loaded", "RawKernel")
+            loaded.ptr = 0
+        refused(graph.Graph.__new__(graph.Graph), "a graph")
         """,
         "cupy",
     )
