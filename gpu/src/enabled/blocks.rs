@@ -57,8 +57,11 @@ impl Blocks {
         }
         closed.extend(state.shrink());
         let block = Arc::new(ForeignBlock::open(device, current, note.handle)?);
-        let extent = ask(current, block.address)?.map_or(0, |found| found.size);
-        if extent < note.size {
+        // What the driver knows about it has the last word; if it knows nothing, the handle has.
+        let end = block.address.saturating_add(note.size);
+        if ask(current, block.address)?
+            .is_some_and(|found| found.base.saturating_add(found.size) < end)
+        {
             return Err(GpuError::Damaged("shared memory is smaller than its note says"));
         }
         let entry = Entry { buffer: note.buffer, size: note.size, block: block.clone(), used };

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::blocks::Blocks;
 use super::calls::{Calls, Handle, driver, started};
 use super::event::EventPool;
+#[cfg(unix)]
+use super::import::Peers;
 use super::staging::Stager;
 use crate::api::{DeviceId, GpuError};
 
@@ -24,6 +26,8 @@ pub struct Device {
     pub(super) stager: OnceLock<Stager>,
     #[cfg(unix)]
     pub(super) blocks: Blocks,
+    #[cfg(unix)]
+    pub(super) peers: Peers,
 }
 
 /// The UUIDs of the devices that this process sees, by ordinal.
@@ -79,6 +83,8 @@ pub fn open_device(id: DeviceId) -> Result<Arc<Device>, GpuError> {
         stager: OnceLock::new(),
         #[cfg(unix)]
         blocks: Blocks::default(),
+        #[cfg(unix)]
+        peers: Peers::default(),
     });
     open.insert(id, device.clone());
     Ok(device)

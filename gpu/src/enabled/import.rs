@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use ferropickle_core::buffer::Owner;
 use ferropickle_core::shm::{Arena, Lease, SlotRef};
 use ferropickle_core::sys::process::Stamp;
 
 use super::arena::locked;
-use super::calls::started;
 use super::device::{Current, Device, Relaxed};
 use super::ipc::{ForeignBlock, SharedEvent};
-use super::memory::DeviceBuffer;
+use super::memory::{DeviceBuffer, DeviceOwner};
 use super::shared::{SharedMemory, granule};
 use crate::api::GpuError;
 use crate::wire::{ArenaNote, BlockNote, HANDLE, SlotNote};
@@ -28,16 +27,28 @@ pub struct DevicePeer {
     inner: Arc<Imported>,
 }
 
-struct Imported {
+pub(super) struct Imported {
     device: Arc<Device>,
+    note: ArenaNote,
     slots: Arena,
     memory: SharedMemory,
     maker: Option<Stamp>,
     events: Mutex<HashMap<u32, Arc<SharedEvent>>>,
+    /// Slots to be given back when the device can be waited for.
+    parked: Mutex<Vec<Lease>>,
 }
 
+/// The arenas that a device's users have imported, by number.
+pub(super) type Peers = Mutex<HashMap<u64, Weak<Imported>>>;
+
 impl DevicePeer {
-    /// The arena that another process describes.
+    /// The arena of this number, if it is imported: then no descriptors need be sent.
+    pub fn known(device: &Device, id: u64) -> Option<Self> {
+        let inner = locked(&device.peers).get(&id)?.upgrade()?;
+        Some(Self { inner })
+    }
+
+    /// The arena that another process describes; the same object while it is in use.
     ///
     /// # Errors
     ///
@@ -58,6 +69,9 @@ impl DevicePeer {
             return Err(GpuError::Unshareable("it is this process's own"));
         }
         let current = device.enter()?;
+        if let Some(known) = Self::known(device, note.id).filter(|known| known.inner.note == note) {
+            return Ok(known);
+        }
         let granule = granule(device, &current)?;
         let slots = Arena::attach_of_other_memory(slots)?;
         let same = slots.id() == note.id && slots.capacity() == note.size;
@@ -65,9 +79,19 @@ impl DevicePeer {
         let size =
             size.filter(|_| same).ok_or(GpuError::Damaged("an arena is not as its note says"))?;
         let memory = SharedMemory::import(device, &current, memory, size)?;
-        let (device, maker) = (device.clone(), Stamp::from_word(note.maker));
-        let events = Mutex::default();
-        Ok(Self { inner: Arc::new(Imported { device, slots, memory, maker, events }) })
+        let inner = Arc::new(Imported {
+            device: device.clone(),
+            note,
+            slots,
+            memory,
+            maker: Stamp::from_word(note.maker),
+            events: Mutex::default(),
+            parked: Mutex::default(),
+        });
+        let mut peers = locked(&device.peers);
+        peers.retain(|_, peer| peer.strong_count() > 0);
+        peers.insert(note.id, Arc::downgrade(&inner));
+        Ok(Self { inner })
     }
 
     /// Tells arenas apart.
@@ -76,7 +100,8 @@ impl DevicePeer {
     }
 
     /// Takes a message and waits until it is filled. The buffer is the sender's memory: it is given back when the last part of
-    /// the buffer is gone, for which the device's work is waited for. [`Stager::copy_out`] makes it short.
+    /// the buffer is gone, for which the device's work is waited for if its address was asked for. `Stager::copy_out` makes it
+    /// short.
     ///
     /// # Errors
     ///
@@ -87,7 +112,7 @@ impl DevicePeer {
         let current = self.inner.device.enter()?;
         let note = SlotNote::read(note)?;
         let (lease, address) = self.take(&current, &note)?;
-        let owner = Held { lease: Some(lease), peer: self.clone(), _block: None };
+        let owner = Held::new(lease, self, None);
         Ok(DeviceBuffer::new(&self.inner.device, Arc::new(owner), None, address, note.len as usize))
     }
 
@@ -108,7 +133,7 @@ impl DevicePeer {
         let (lease, _) = self.take(&current, &note)?;
         let opened = inner.device.blocks.open(&inner.device, &current, &block)?;
         let (address, len) = (opened.address + block.offset, block.len as usize);
-        let owner = Held { lease: Some(lease), peer: self.clone(), _block: Some(opened) };
+        let owner = Held::new(lease, self, Some(opened));
         Ok(DeviceBuffer::new(&inner.device, Arc::new(owner), None, address, len))
     }
 
@@ -118,6 +143,7 @@ impl DevicePeer {
         if note.arena != inner.slots.id() {
             return Err(GpuError::Damaged("a message lies in another arena"));
         }
+        inner.give_back(current, None);
         let slot = SlotRef { index: note.index, generation: note.generation };
         // Given back on every way out.
         let lease = inner.slots.take(slot)?;
@@ -171,6 +197,23 @@ impl Imported {
         Err(GpuError::Lost)
     }
 
+    /// Gives slots back once no work of this process can read them any more. Where the device cannot be waited for, that is tried
+    /// again with the next message.
+    fn give_back(&self, current: &Current<'_>, lease: Option<Lease>) {
+        let mut parked = std::mem::take(&mut *locked(&self.parked));
+        parked.extend(lease);
+        if parked.is_empty() {
+            return;
+        }
+        let done = Relaxed::new(current.calls).and_then(|_relaxed| {
+            // SAFETY: the context is current; it may be waited for at any time.
+            unsafe { current.calls.context_synchronize() }
+        });
+        if done.is_err() {
+            locked(&self.parked).extend(parked);
+        }
+    }
+
     fn maker_lives(&self) -> bool {
         self.maker.is_some_and(Stamp::alive)
     }
@@ -182,24 +225,32 @@ struct Held {
     peer: DevicePeer,
     /// The allocation that it is a lease of, if it is not of the slot itself.
     _block: Option<Arc<ForeignBlock>>,
+    /// Whether others than us use it.
+    exposed: AtomicBool,
 }
 
-impl Owner for Held {}
+impl Held {
+    fn new(lease: Lease, peer: &DevicePeer, block: Option<Arc<ForeignBlock>>) -> Self {
+        let exposed = AtomicBool::new(false);
+        Self { lease: Some(lease), peer: peer.clone(), _block: block, exposed }
+    }
+}
+
+impl DeviceOwner for Held {
+    fn expose(&self) {
+        self.exposed.store(true, Ordering::Relaxed);
+    }
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
         let Some(lease) = self.lease.take() else { return };
-        // In a forked child there is no work of ours, and the slot is the parent's.
-        let (Some(calls), Ok(_current)) = (started(), self.peer.inner.device.enter()) else {
+        // Our own work on it was waited for.
+        if !*self.exposed.get_mut() {
             return;
-        };
-        let done = Relaxed::new(calls).and_then(|_relaxed| {
-            // SAFETY: the context is current; it may be waited for at any time.
-            unsafe { calls.context_synchronize() }
-        });
-        // Work that cannot be waited for may still read: then the slot is given back with the process.
-        if done.is_err() {
-            std::mem::forget(lease);
         }
+        // In a forked child there is no work of ours, and the slot is the parent's.
+        let Ok(current) = self.peer.inner.device.enter() else { return };
+        self.peer.inner.give_back(&current, Some(lease));
     }
 }

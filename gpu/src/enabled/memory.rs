@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use ferropickle_core::buffer::Owner;
-
 use super::calls::started;
 use super::device::{Current, Device, Relaxed};
 use super::event::Event;
@@ -31,7 +29,13 @@ impl DeviceMemory {
     }
 }
 
-impl Owner for DeviceMemory {}
+/// Keeps device memory.
+pub(super) trait DeviceOwner: Send + Sync {
+    /// The memory's address is given to others, so that its end has to wait for their work too.
+    fn expose(&self) {}
+}
+
+impl DeviceOwner for DeviceMemory {}
 
 impl Drop for DeviceMemory {
     fn drop(&mut self) {
@@ -47,10 +51,13 @@ impl Drop for DeviceMemory {
 ///
 /// What fills them may still be under way: whoever uses them orders itself after that: [`before`](DeviceBuffer::before). Dropping the last buffer
 /// of some memory waits for the device: no lock that others need is to be held then.
+///
+/// One that another process has sent is not to be dropped while a stream of this process is captured into a graph, if its address
+/// was asked for: to wait would spoil the capture.
 #[derive(Clone)]
 pub struct DeviceBuffer {
     device: Arc<Device>,
-    owner: Arc<dyn Owner>,
+    owner: Arc<dyn DeviceOwner>,
     filled: Option<Arc<Event>>,
     address: u64,
     len: usize,
@@ -60,7 +67,7 @@ impl DeviceBuffer {
     /// A buffer in memory that its owner keeps, with the event after which it is filled.
     pub(super) fn new(
         device: &Arc<Device>,
-        owner: Arc<dyn Owner>,
+        owner: Arc<dyn DeviceOwner>,
         filled: Option<Arc<Event>>,
         address: u64,
         len: usize,
@@ -68,8 +75,15 @@ impl DeviceBuffer {
         Self { device: device.clone(), owner, filled, address, len }
     }
 
-    /// Where it begins on the device.
+    /// Where it begins on the device. Whoever asks may use the memory as long as the buffer lives, and order that after
+    /// what fills it.
     pub fn address(&self) -> u64 {
+        self.owner.expose();
+        self.address
+    }
+
+    /// Where it begins, for work of ours that is waited for.
+    pub(super) fn place(&self) -> u64 {
         self.address
     }
 

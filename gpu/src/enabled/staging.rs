@@ -283,7 +283,7 @@ impl Stager {
         let mut lane = self.inner.lanes.take()?;
         between(&mut lane, into, Edges::Both, |lane| {
             for (number, chunk) in plan(&shapes, ROOM_ON_DEVICE).iter().enumerate() {
-                let place = |part: &Part| from[part.array].address() + part.from as u64;
+                let place = |part: &Part| from[part.array].place() + part.from as u64;
                 from.iter().try_for_each(|buffer| buffer.hold_back(&current, &lane.stream))?;
                 // SAFETY: the buffers are as long as the arrays, which were checked, and kept until the wait below.
                 unsafe { mover.on_device(lane, number, chunk, place, Way::Scatter) }?;
@@ -302,7 +302,7 @@ impl Stager {
     pub fn copy_out(&self, from: &[DeviceBuffer]) -> Result<Vec<DeviceBuffer>, GpuError> {
         let lens: Vec<usize> = from.iter().map(DeviceBuffer::len).collect();
         self.in_new(&lens, |current, lane, memory, places, _| {
-            let shape = |buffer: &DeviceBuffer| Shape::together(buffer.address(), buffer.len());
+            let shape = |buffer: &DeviceBuffer| Shape::together(buffer.place(), buffer.len());
             let shapes: Vec<Shape> = from.iter().map(shape).collect();
             let mover = self.mover(current, &shapes);
             from.iter().try_for_each(|buffer| buffer.hold_back(current, &lane.stream))?;

@@ -104,6 +104,8 @@ struct Holding {
     peer: Option<DevicePeer>,
     held: Vec<DeviceBuffer>,
     addresses: Vec<u64>,
+    /// A stream that is captured, or locked memory that is written late.
+    captured: u64,
 }
 
 fn contents(buffer: &DeviceBuffer) -> String {
@@ -119,6 +121,18 @@ impl Holding {
             "import" => self.peer = Some(import_line(stager, rest)?),
             // Reads a message where it lies, and gives it back.
             "read" => return receive(rest).map(|buffer| contents(&buffer)),
+            // Queues a copy of what it holds, lets go of that, and says later what was copied.
+            "late" => {
+                self.captured = user::locked(&[0; 4]);
+                let from = self.held[0].address();
+                user::ok("cuMemcpyDtoHAsync_v2", &[self.captured, from, 4, user::stream()]);
+                self.held.clear();
+            }
+            "copied" => {
+                user::ok("cuCtxSynchronize", &[]);
+                return Ok(hex(&user::host(self.captured, 4)));
+            }
+            // Takes a message and gives it back.
             "touch" => drop(receive(rest)?),
             "hold" => {
                 self.held.push(receive(rest)?);
@@ -132,12 +146,15 @@ impl Holding {
                 return Ok(contents(&self.held[self.held.len() - 1]));
             }
             "again" => return Ok(contents(&self.held[rest.parse::<usize>().unwrap()])),
+            // Holds a message without a look at it.
+            "take" => self.held.push(receive(rest)?),
             "drop" => self.held.clear(),
             // Reads a copy of a message, which was given back before.
             "copy" => {
                 let copies = stager.copy_out(&[receive(rest)?]).map_err(text)?;
                 return Ok(contents(&copies[0]));
             }
+            "swallow" => drop(stager.copy_out(&[receive(rest)?]).map_err(text)?),
             "arena" => {
                 let arena = DeviceArena::new(stager, rest.parse().unwrap()).map_err(text)?;
                 let export = arena.export().map_err(text)?;
@@ -156,6 +173,16 @@ impl Holding {
                 let (arena, _) = self.arena.as_ref().ok_or("there is no arena")?;
                 let sent = arena.send(&array, false).map_err(text)?.ok_or("no room")?;
                 return Ok(hex(&sent.note));
+            }
+            "fault" => user::control(&format!("fault {rest}")),
+            "nofaults" => user::control("nofaults"),
+            "capture" => {
+                self.captured = user::stream();
+                user::ok("cuStreamBeginCapture_v2", &[self.captured, 0]);
+            }
+            "captured" => {
+                let mut graph = 0u64;
+                user::ok("cuStreamEndCapture", &[self.captured, &raw mut graph as u64]);
             }
             "settle" => user::ok("cuCtxSynchronize", &[]),
             "reported" => return Ok(user::reported(rest).to_string()),
