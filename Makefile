@@ -15,6 +15,7 @@ PIP_VERSION := 26.3
 
 BIN := $(VENV)/bin
 PEERS := $(VENV)-gpu-peers
+CHECK := $(VENV)-gpu-check
 STAMPS := $(VENV)/stamps
 RESULTS := target/test-results
 
@@ -26,7 +27,7 @@ EXTENSION := $(STAMPS)/extension
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) \
     $(shell find core gpu numpy_ext python -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help demo test test-rust test-py test-gpu-peers test-kernels cudasim conformance lint lint-rust lint-py fmt bench bench-full fuzz matrix wheel clean FORCE
+.PHONY: help demo test test-rust test-py test-gpu-peers test-kernels gpu-check cudasim conformance lint lint-rust lint-py fmt bench bench-full fuzz matrix wheel clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +68,19 @@ test-gpu-peers: $(EXTENSION) $(PEERS)/stamp cudasim ## real kernels and arrays o
 test-kernels: $(EXTENSION) $(STAMPS)/group-test $(STAMPS)/group-kernels ## our kernels: is the PTX of its sources, does it fit every device; none needed
 	@mkdir -p $(RESULTS)
 	$(BIN)/python -m pytest --junitxml=$(RESULTS)/kernels.xml tests/python/gpu/test_kernel_sources.py $(PYTEST_ARGS)
+
+# The machine needs a driver and this Python. Where there is no cargo, a wheel that was made elsewhere, for the same
+# Python, is taken from dist/.
+gpu-check: ## on a machine with a GPU: a wheel, the device tests on the real driver, benchmarks, recorded
+	@mkdir -p $(RESULTS)
+	@if command -v cargo >/dev/null; then rm -f dist/ferropickle-*.whl; $(MAKE) wheel; fi
+	@ls dist/ferropickle-*.whl >/dev/null 2>&1 || { echo "there is neither cargo nor a wheel in dist/: make wheel on another machine"; exit 1; }
+	$(PYTHON) -m venv --clear --system-site-packages $(CHECK)
+	$(CHECK)/bin/python -m pip install --quiet 'pip==$(PIP_VERSION)'
+	$(CHECK)/bin/python -m pip install --quiet --force-reinstall --no-deps dist/ferropickle-*.whl
+	$(CHECK)/bin/python -m pip install --quiet --group test
+	FERROPICKLE_DRIVER=real $(CHECK)/bin/python -m pytest --junitxml=$(RESULTS)/gpu-check.xml tests/python/gpu $(PYTEST_ARGS)
+	FERROPICKLE_DRIVER=real $(CHECK)/bin/python benches/python/devices.py --record
 
 conformance: $(EXTENSION) $(STAMPS)/group-test ## CPython's own pickle tests against ferropickle
 	$(BIN)/python -m pytest tests/python/conformance $(PYTEST_ARGS)

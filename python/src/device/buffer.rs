@@ -72,7 +72,9 @@ impl Buffer {
         match self.get()? {
             Held::Own(buffer) => {
                 // SAFETY: the buffer keeps the memory; who asks for its bytes has waited for them.
-                let source = unsafe { Source::bytes(buffer.address(), buffer.len(), None) };
+                let source = unsafe {
+                    Source::bytes(buffer.address(), buffer.len(), None).map(|s| s.vouched())
+                };
                 let source =
                     source.ok_or_else(|| PyValueError::new_err("the buffer is too long"))?;
                 Ok((buffer.device().clone(), source))

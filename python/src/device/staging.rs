@@ -41,8 +41,9 @@ fn job(region: &Region, to: *mut u8) -> Option<Job> {
 
 /// The region as the crate `gpu` has it.
 pub fn source_of(region: &Region) -> Source {
-    // SAFETY: the region's owner keeps the memory and says which stream works on it.
-    unsafe { Source::new(region.address(), region.layout().clone(), region.stream()) }
+    // SAFETY: the region's owner keeps the memory and says which stream works on it; the driver
+    // was asked about the memory when the region was made.
+    unsafe { Source::new(region.address(), region.layout().clone(), region.stream()).vouched() }
 }
 
 fn fetch(mut jobs: Vec<Job>) -> Result<(), GpuError> {

@@ -69,3 +69,24 @@ def host(array):
     library.cuMemcpyDtoH_v2.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_size_t]
     assert library.cuMemcpyDtoH_v2(into, interface["data"][0] - before, length) == 0
     return np.ndarray(shape, dtype, data, before, strides)
+
+
+# ---- what other processes do ---------------------------------------------------------------------
+
+
+def placed_here(array):
+    """A device array with these elements, in the first device's context of this process."""
+    from helpers.cuda import Driver
+
+    driver = Driver()
+    driver.cuInit(0)
+    driver.context()
+    return Placed(driver, np.ascontiguousarray(array)).produce()
+
+
+def add_one(array):
+    return placed_here(array.get() + 1)
+
+
+def put_doubled(queue, array):
+    queue.put(placed_here(array.get() * 2))

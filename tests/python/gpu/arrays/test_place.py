@@ -22,7 +22,7 @@ def landed(data, **choices):
     return fp.loads(data, policy=fp.Policy(**choices))["array"].device
 
 
-@on_driver(uuids=",".join(UUIDS))
+@on_driver(uuids=",".join(UUIDS), simulated=True)
 def test_arrays_land_where_they_were_or_where_the_policy_says(d):
     data = stream_of(d, 2)
     assert fp.loads(data)["array"].device == UUIDS[2]
@@ -38,7 +38,7 @@ def test_arrays_land_where_they_were_or_where_the_policy_says(d):
     assert pickle.loads(data)["array"].device == UUIDS[0]
 
 
-@on_driver(uuids=",".join(UUIDS))
+@on_driver(uuids=",".join(UUIDS), simulated=True)
 def test_each_array_of_a_stream_has_its_own_device(d):
     arrays = []
     for ordinal in (3, 0, 3, 1):
@@ -49,7 +49,7 @@ def test_each_array_of_a_stream_has_its_own_device(d):
     assert [array.get()[0] for array in found] == [3, 0, 3, 1]
 
 
-@on_driver(uuids=",".join(UUIDS))
+@on_driver(uuids=",".join(UUIDS), simulated=True)
 def test_places_that_are_not_here_are_errors(d):
     data = stream_of(d, 0)
     for place, text in [(4, "no device 4"), (NOWHERE, "does not see"), ({UUIDS[0]: -1}, "-1")]:
@@ -59,13 +59,13 @@ def test_places_that_are_not_here_are_errors(d):
         landed(data, place=1.5)
 
 
-@on_driver(uuids=",".join(UUIDS[:2]))
+@on_driver(uuids=",".join(UUIDS[:2]), simulated=True)
 def test_a_device_that_is_not_here_is_the_current_one(d):
     data = stream_of(d, 0).replace(UUIDS[0].encode(), NOWHERE.encode())
     assert fp.loads(data)["array"].device == UUIDS[0]
 
 
-@on_driver(uuids=",".join(UUIDS[:2]))
+@on_driver(uuids=",".join(UUIDS[:2]), simulated=True)
 def test_the_callers_device_stays_current(d):
     d.context(1)
     before = d.get("cuCtxGetCurrent")
