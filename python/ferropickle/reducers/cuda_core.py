@@ -12,10 +12,11 @@ import gc
 import hashlib
 import operator
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ferropickle.reducers._fields import WORD, objects
+from ferropickle.reducers._fields import WORD, numbers, objects
 from ferropickle.reducers._forms import Call, by_name, refuse
 from ferropickle.reducers._kernels import handle
 from ferropickle.reducers._kernels import stream as _stream
@@ -24,9 +25,11 @@ from ferropickle.reducers._once import once
 if TYPE_CHECKING:
     from ferropickle.reducers._forms import ReduceValue
 
-# Between two fields of a program that can be found lie, in words: the lock, flags, the source,
-# its type, two strings, the list of options.
-_FROM_LOCK_TO_SOURCE, _FROM_LOCK_TO_LIST = 2, 6
+# Fields of a program, one after another. The two flags after the lock take one word.
+_FIELDS = (
+    "_compile_lock _use_libdevice _libdevice_added _code _code_type _pch_status _nvrtc_name"
+    " _extra_options"
+)
 
 
 def object_code(obj: Any, policy: Any) -> ReduceValue:
@@ -75,35 +78,38 @@ def _library(code: Any) -> int | None:
 
 
 def program(obj: Any, policy: Any) -> ReduceValue:
-    """A program: its source and options, read from the object where its layout is the known one."""
-    count = (type(obj).__basicsize__ - object.__basicsize__) // WORD
+    """A program: its source and options, read from the object if its layout is the known one."""
     kept = {id(x): x for x in gc.get_referents(obj) if x is not None}
-    places = _places(obj, count)
     options = next((x for x in kept.values() if type(x).__name__ == "ProgramOptions"), None)
-    lock = next((i for i in range(count) if _is_lock(kept.get(places[i]))), None)
-    if options is None or lock is None:
-        return _no_source(obj)
-    last = lock + _FROM_LOCK_TO_LIST
-    if last >= count or type(kept.get(places[last])) is not list:
-        return _no_source(obj)
-    source, kind = objects(obj, 2, lock + _FROM_LOCK_TO_SOURCE)
-    if type(source) is not bytes or kind not in ("c++", "ptx", "nvvm"):
-        return _no_source(obj)
+    at = _source_field(obj, kept)
+    if options is None or at is None:
+        refuse(
+            obj, "its source cannot be read; pickle the source, or the ObjectCode it compiles to"
+        )
+    source, kind = objects(obj, 2, at)
     return type(obj), (source if kind == "nvvm" else source.decode(), kind, options)
 
 
-def _places(obj: object, count: int) -> list[int]:
-    from ferropickle.reducers._fields import numbers
+def _source_field(obj: Any, kept: dict[int, Any]) -> int | None:
+    """Where the source is in a program, in words after the head; None if that cannot be told.
 
-    return numbers(obj, count)
-
-
-def _is_lock(found: object) -> bool:
-    return type(found).__name__ in ("lock", "RLock")
-
-
-def _no_source(obj: object) -> NoReturn:
-    refuse(obj, "its source cannot be read; pickle the source, or the ObjectCode it compiles to")
+    cuda.core ships the declaration of its fields. Those around the source, which the collector
+    knows, have to be where it says.
+    """
+    folder = os.path.dirname(sys.modules[type(obj).__module__].__file__ or "")
+    try:
+        with open(os.path.join(folder, "_program.pxd")) as file:
+            declared = re.findall(r"^ +(?:\w+ )+(_?\w+) *(?:#.*)?$", file.read(), re.MULTILINE)
+    except OSError:
+        return None
+    if _FIELDS not in " ".join(declared):
+        return None
+    count = (type(obj).__basicsize__ - object.__basicsize__) // WORD
+    found = [type(kept.get(address)).__name__ for address in numbers(obj, count)]
+    for at in range(count - 6):
+        if found[at] in ("lock", "RLock") and found[at + 6] == "list":
+            return at + 2
+    return None
 
 
 def launch_config(obj: Any, policy: Any) -> ReduceValue:

@@ -15,7 +15,7 @@ from helpers.subprocs import environment
 LIMIT = 100
 
 
-def travels(*needs, stock=True, driver=None, sender=None, receiver=None):
+def travels(*needs, stock=True, driver=None, simulated=False, sender=None, receiver=None):
     """Make a test of a generator function that yields an object once.
 
     One process runs it as far as that, and dumps what is yielded. A second one runs it again and
@@ -24,13 +24,19 @@ def travels(*needs, stock=True, driver=None, sender=None, receiver=None):
 
     needs: packages, without which the test is skipped.
     stock: the second process loads with plain `pickle`, and cannot import ferropickle.
-    driver: a version of the simulated driver that both are to find.
+    driver: a version of the simulated driver that both are to find; with FERROPICKLE_DRIVER=real
+        they find the machine's.
+    simulated: the test shows what only the simulated driver does.
     sender, receiver: what their environment has besides.
     """
 
     def decorate(body):
         @functools.wraps(body)
         def test():
+            if simulated and os.environ.get("FERROPICKLE_DRIVER") == "real":
+                import pytest
+
+                pytest.skip("shows what only the simulated driver does")
             need(*needs)
             run(body, stock, driver, sender or {}, receiver or {})
 

@@ -192,20 +192,20 @@ def test_bundle_of_a_program():
     from ferropickle import kernels
 
     program = Program(
-        "template <class T> __global__ void f(T *x) { *x = K; }"
-        'extern "C" __global__ void g(int *x) { *x = K; }',
+        'extern "C" __global__ void scale(unsigned *at, UNSIGNED factor)'
+        "{ at[threadIdx.x] *= factor; }",
         "c++",
-        ProgramOptions(define_macro=("K", "2")),
+        ProgramOptions(define_macro=("UNSIGNED", "unsigned")),
     )
     bundle = kernels.bundle(program, archs=["sm_80", "sm_90"], ptx=PTX)
     assert sorted(bundle.images) == ["sm_80", "sm_90"]
     assert all(code[:4] == b"\x7fELF" for code in bundle.images.values())
     loaded = yield bundle
-    # Machine code does not run here, but the PTX beside it does.
+    # The simulated driver runs no machine code, but the PTX beside it.
     assert launched(loaded.get_kernel(NAME)) == TIMES_7
 
 
-@travels("cuda.core", stock=False, driver=DRIVER)
+@travels("cuda.core", stock=False, driver=DRIVER, simulated=True)
 def test_an_error_says_why_each_form_does_not_fit():
     from cuda.core import Program, ProgramOptions
 
