@@ -257,6 +257,8 @@ pub enum GpuError {
     Unshareable(&'static str),
     /// The memory of a message is not there any more.
     Lost,
+    /// A message was not filled in time.
+    Late,
     /// What another process says about device memory makes no sense.
     Damaged(&'static str),
     /// The table of an arena's slots: the system refused, or it is another's.
@@ -304,6 +306,7 @@ impl fmt::Display for GpuError {
             Self::Lost => f.write_str(
                 "the device memory of this message is gone: it was taken before, withdrawn, or its sender has died",
             ),
+            Self::Late => f.write_str("the device memory of this message was not filled in time by its sender"),
             Self::Damaged(what) => write!(f, "a damaged message: {what}"),
             Self::Slots(what) => write!(f, "shared device memory: {what}"),
             Self::TooSmall => f.write_str("the buffer is smaller than the copy"),

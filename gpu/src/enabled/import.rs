@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferropickle_core::shm::{Arena, Lease, SlotRef};
 use ferropickle_core::sys::process::Stamp;
@@ -36,6 +36,8 @@ pub(super) struct Imported {
     events: Mutex<HashMap<u32, Arc<SharedEvent>>>,
     /// Slots to be given back when the device can be waited for.
     parked: Mutex<Vec<Lease>>,
+    /// Slots to be given back when they are filled, though nobody wants them any more.
+    unfilled: Mutex<Vec<(Lease, Arc<SharedEvent>)>>,
 }
 
 /// The arenas that a device's users have imported, by number.
@@ -53,7 +55,7 @@ impl DevicePeer {
     /// # Errors
     ///
     /// [`GpuError::Unshareable`] if it is on another device than this, if another partition of it, or this process's own (take
-    /// [`Stager::snapshot`] there); [`GpuError::Damaged`] if the note or a descriptor is none; [`GpuError::Forked`]; a call that
+    /// `Stager::snapshot` there); [`GpuError::Damaged`] if the note or a descriptor is none; [`GpuError::Forked`]; a call that
     /// fails. Nothing stays behind.
     pub fn import(
         device: &Arc<Device>,
@@ -87,6 +89,7 @@ impl DevicePeer {
             maker: Stamp::from_word(note.maker),
             events: Mutex::default(),
             parked: Mutex::default(),
+            unfilled: Mutex::default(),
         });
         let mut peers = locked(&device.peers);
         peers.retain(|_, peer| peer.strong_count() > 0);
@@ -99,19 +102,20 @@ impl DevicePeer {
         self.inner.slots.id()
     }
 
-    /// Takes a message and waits until it is filled. The buffer is the sender's memory: it is given back when the last part of
+    /// Takes a message and waits until it is filled, `patience` at most: its arrays may wait for long work of the sender's. The
+    /// buffer is the sender's memory: it is given back when the last part of
     /// the buffer is gone, for which the device's work is waited for if its address was asked for. `Stager::copy_out` makes it
     /// short.
     ///
     /// # Errors
     ///
     /// [`GpuError::Damaged`] if the note is none, or of another arena, or the slot smaller than it says; [`GpuError::Lost`] if
-    /// the message was taken before, withdrawn, or its sender has died before it was filled; [`GpuError::Slots`];
-    /// [`GpuError::Forked`]; a call that fails.
-    pub fn receive(&self, note: &[u8]) -> Result<DeviceBuffer, GpuError> {
+    /// the message was taken before, withdrawn, or its sender has died before it was filled; [`GpuError::Late`];
+    /// [`GpuError::Slots`]; [`GpuError::Forked`]; a call that fails. A message that was taken is given back.
+    pub fn receive(&self, note: &[u8], patience: Duration) -> Result<DeviceBuffer, GpuError> {
         let current = self.inner.device.enter()?;
         let note = SlotNote::read(note)?;
-        let (lease, address) = self.take(&current, &note)?;
+        let (lease, address) = self.take(&current, &note, patience)?;
         let owner = Held::new(lease, self, None);
         Ok(DeviceBuffer::new(&self.inner.device, Arc::new(owner), None, address, note.len as usize))
     }
@@ -123,14 +127,19 @@ impl DevicePeer {
     ///
     /// As [`DevicePeer::receive`]; [`GpuError::Unshareable`] if the memory is on another device or another process's than the
     /// arena.
-    pub fn receive_shared(&self, note: &[u8], block: &[u8]) -> Result<DeviceBuffer, GpuError> {
+    pub fn receive_shared(
+        &self,
+        note: &[u8],
+        block: &[u8],
+        patience: Duration,
+    ) -> Result<DeviceBuffer, GpuError> {
         let inner = &*self.inner;
         let current = inner.device.enter()?;
         let (note, block) = (SlotNote::read(note)?, BlockNote::read(block)?);
         if block.device != inner.device.id() || Stamp::from_word(block.maker) != inner.maker {
             return Err(GpuError::Unshareable("it is on another device, or not its sender's"));
         }
-        let (lease, _) = self.take(&current, &note)?;
+        let (lease, _) = self.take(&current, &note, patience)?;
         let opened = inner.device.blocks.open(&inner.device, &current, &block)?;
         let (address, len) = (opened.address + block.offset, block.len as usize);
         let owner = Held::new(lease, self, Some(opened));
@@ -138,12 +147,20 @@ impl DevicePeer {
     }
 
     /// Takes a slot once it is filled, and where it is.
-    fn take(&self, current: &Current<'_>, note: &SlotNote) -> Result<(Lease, u64), GpuError> {
+    fn take(
+        &self,
+        current: &Current<'_>,
+        note: &SlotNote,
+        patience: Duration,
+    ) -> Result<(Lease, u64), GpuError> {
         let inner = &*self.inner;
         if note.arena != inner.slots.id() {
             return Err(GpuError::Damaged("a message lies in another arena"));
         }
         inner.give_back(current, None);
+        // An error is the event's, and of no interest any more.
+        locked(&inner.unfilled)
+            .retain(|(_, event)| matches!(event.has_happened(current), Ok(false)));
         let slot = SlotRef { index: note.index, generation: note.generation };
         // Given back on every way out.
         let lease = inner.slots.take(slot)?;
@@ -153,48 +170,63 @@ impl DevicePeer {
             return Err(GpuError::Damaged("a message does not lie in its arena"));
         }
         if let Some(handle) = note.event {
-            inner.await_event(current, slot.index, handle)?;
+            let event = inner.event(current, slot.index, handle)?;
+            if !inner.wait(current, &event, patience)? {
+                locked(&inner.unfilled).push((lease, event));
+                return Err(GpuError::Late);
+            }
         }
         Ok((lease, inner.memory.address() + place))
     }
 }
 
 impl Imported {
-    /// Waits for the event of a slot, as long as its sender lives: by asking, since a stream that waits for a dead process's
-    /// event waits for ever.
-    fn await_event(
+    /// The event of a slot, opened if it is not.
+    fn event(
         &self,
         current: &Current<'_>,
         index: u32,
         handle: [u8; HANDLE],
-    ) -> Result<(), GpuError> {
-        let known =
-            locked(&self.events).get(&index).filter(|known| known.handle == handle).cloned();
-        let event = match known {
-            Some(event) => event,
-            None => {
-                let opened = SharedEvent::open(&self.device, current, handle);
-                let opened = opened
-                    .map_err(|error| if self.maker_lives() { error } else { GpuError::Lost })?;
-                let opened = Arc::new(opened);
-                locked(&self.events).insert(index, opened.clone());
-                opened
-            }
-        };
+    ) -> Result<Arc<SharedEvent>, GpuError> {
+        if let Some(known) = locked(&self.events).get(&index)
+            && known.handle == handle
+        {
+            return Ok(known.clone());
+        }
+        let opened = SharedEvent::open(&self.device, current, handle);
+        let opened =
+            opened.map_err(|error| if self.maker_lives() { error } else { GpuError::Lost })?;
+        let opened = Arc::new(opened);
+        locked(&self.events).insert(index, opened.clone());
+        Ok(opened)
+    }
+
+    /// Waits for an event as long as its maker lives: by asking, since a stream that waits for a dead process's event waits for ever.
+    /// False if it has not happened in time.
+    fn wait(
+        &self,
+        current: &Current<'_>,
+        event: &SharedEvent,
+        patience: Duration,
+    ) -> Result<bool, GpuError> {
+        let deadline = Instant::now().checked_add(patience);
         for turn in 0u32.. {
             // Asked first: what a process did before it died is done.
             let lives = turn % 64 != 63 || self.maker_lives();
             if event.has_happened(current)? {
-                return Ok(());
+                return Ok(true);
             }
             if !lives {
-                break;
+                return Err(GpuError::Lost);
             }
             if turn > SPINS {
                 std::thread::sleep(NAP);
             }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
         }
-        Err(GpuError::Lost)
+        Ok(false)
     }
 
     /// Gives slots back once no work of this process can read them any more. Where the device cannot be waited for, that is tried

@@ -93,21 +93,28 @@ impl Stager {
             return Err(GpuError::TooSmall);
         }
         self.transfer(from, Edges::Waited, |mover, lane, chunks| {
-            let mut before: Option<(usize, &Chunk)> = None;
-            for (number, chunk) in chunks.iter().enumerate() {
-                let host = lane.slot(number)?.as_mut_ptr() as u64;
-                // SAFETY: the chunk has room in its slot, which is the lane's and has a fence; the arrays were checked.
-                unsafe { mover.by_host(lane, number, chunk, host, Way::Gather) }?;
-                lane.keep(mover.current, number)?;
-                // The one before comes to the host while this one is on its way.
-                if let Some((number, chunk)) = before.replace((number, chunk)) {
-                    unload(chunk, lane.slot(number)?, into, &mut seen);
-                }
-            }
-            if let Some((number, chunk)) = before {
-                unload(chunk, lane.slot(number)?, into, &mut seen);
-            }
-            Ok(())
+            down(mover, lane, chunks, into, &mut seen)
+        })
+    }
+
+    /// Copies buffers on the device to the host, each into its own memory, and returns when all is there.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::TooSmall`] if some memory is not of its buffer's length; [`GpuError::Forked`]; a call that fails.
+    pub fn fetch(&self, from: &[DeviceBuffer], into: &mut [&mut [u8]]) -> Result<(), GpuError> {
+        let fits = from.iter().zip(into.iter()).all(|(from, to)| from.len() == to.len());
+        if !fits || from.len() != into.len() {
+            return Err(GpuError::TooSmall);
+        }
+        let current = self.inner.device.enter()?;
+        let shapes: Vec<Shape> = from.iter().map(shape_of).collect();
+        let chunks = plan(&shapes, ROOM);
+        let mut lane = self.inner.lanes.take()?;
+        let mover = self.mover(&current, &shapes, &chunks);
+        between(&mut lane, &[], Edges::Waited, |lane| {
+            from.iter().try_for_each(|buffer| buffer.hold_back(&current, &lane.stream))?;
+            down(&mover, lane, &chunks, into, &mut None)
         })
     }
 
@@ -192,8 +199,9 @@ impl Stager {
         self.in_new(&lens, |current, lane, memory, places, total| {
             // The new memory is one array, whose bytes are the buffers and what is between them.
             let shapes = [Shape::together(memory, total)];
-            let mover = self.mover(current, &shapes);
-            for (number, chunk) in plan(&shapes, ROOM).iter().enumerate() {
+            let chunks = plan(&shapes, ROOM);
+            let mover = self.mover(current, &shapes, &chunks);
+            for (number, chunk) in chunks.iter().enumerate() {
                 let slot = lane.slot(number)?;
                 for part in chunk.parts() {
                     copy_all(image(from, places, part.from, &mut slot[part.at..][..part.bytes]));
@@ -253,9 +261,10 @@ impl Stager {
         after: impl FnOnce(&Stream) -> Result<(), GpuError>,
     ) -> Result<(), GpuError> {
         let shapes = self.shapes(current, from)?;
-        let mover = self.mover(current, &shapes);
+        let chunks = plan(&shapes, ROOM_ON_DEVICE);
+        let mover = self.mover(current, &shapes, &chunks);
         between(lane, from, Edges::Both, |lane| {
-            for (number, chunk) in plan(&shapes, ROOM_ON_DEVICE).iter().enumerate() {
+            for (number, chunk) in chunks.iter().enumerate() {
                 let place = |part: &Part| to[part.array] + part.from as u64;
                 // SAFETY: the memory has room for all of the arrays, which were checked.
                 unsafe { mover.on_device(lane, number, chunk, place, Way::Gather) }?;
@@ -279,12 +288,13 @@ impl Stager {
         writable(into)?;
         let current = self.inner.device.enter()?;
         let shapes = self.shapes(&current, into)?;
-        let mover = self.mover(&current, &shapes);
+        let chunks = plan(&shapes, ROOM_ON_DEVICE);
+        let mover = self.mover(&current, &shapes, &chunks);
         let mut lane = self.inner.lanes.take()?;
         between(&mut lane, into, Edges::Both, |lane| {
-            for (number, chunk) in plan(&shapes, ROOM_ON_DEVICE).iter().enumerate() {
+            from.iter().try_for_each(|buffer| buffer.hold_back(&current, &lane.stream))?;
+            for (number, chunk) in chunks.iter().enumerate() {
                 let place = |part: &Part| from[part.array].place() + part.from as u64;
-                from.iter().try_for_each(|buffer| buffer.hold_back(&current, &lane.stream))?;
                 // SAFETY: the buffers are as long as the arrays, which were checked, and kept until the wait below.
                 unsafe { mover.on_device(lane, number, chunk, place, Way::Scatter) }?;
                 lane.keep(&current, number)?;
@@ -302,11 +312,11 @@ impl Stager {
     pub fn copy_out(&self, from: &[DeviceBuffer]) -> Result<Vec<DeviceBuffer>, GpuError> {
         let lens: Vec<usize> = from.iter().map(DeviceBuffer::len).collect();
         self.in_new(&lens, |current, lane, memory, places, _| {
-            let shape = |buffer: &DeviceBuffer| Shape::together(buffer.place(), buffer.len());
-            let shapes: Vec<Shape> = from.iter().map(shape).collect();
-            let mover = self.mover(current, &shapes);
+            let shapes: Vec<Shape> = from.iter().map(shape_of).collect();
+            let chunks = plan(&shapes, ROOM_ON_DEVICE);
+            let mover = self.mover(current, &shapes, &chunks);
             from.iter().try_for_each(|buffer| buffer.hold_back(current, &lane.stream))?;
-            for (number, chunk) in plan(&shapes, ROOM_ON_DEVICE).iter().enumerate() {
+            for (number, chunk) in chunks.iter().enumerate() {
                 let place = |part: &Part| memory + (places[part.array] + part.from) as u64;
                 // SAFETY: the memory has room for all of the buffers, which are kept until the wait below.
                 unsafe { mover.on_device(lane, number, chunk, place, Way::Gather) }?;
@@ -355,12 +365,18 @@ impl Stager {
         let shapes = self.shapes(&current, arrays)?;
         let chunks = plan(&shapes, ROOM);
         let mut lane = self.inner.lanes.take()?;
-        let mover = self.mover(&current, &shapes);
+        let mover = self.mover(&current, &shapes, &chunks);
         between(&mut lane, arrays, edges, |lane| work(&mover, lane, &chunks))
     }
 
-    fn mover<'t>(&'t self, current: &'t Current<'t>, shapes: &'t [Shape]) -> Mover<'t> {
-        let kernels = self.kernels(current);
+    fn mover<'t>(
+        &'t self,
+        current: &'t Current<'t>,
+        shapes: &'t [Shape],
+        chunks: &[Chunk],
+    ) -> Mover<'t> {
+        let needed = chunks.iter().any(|chunk| !chunk.gathered.is_empty());
+        let kernels = if needed { self.kernels(current) } else { None };
         Mover { device: &self.inner.device, current, kernels, shapes }
     }
 
@@ -501,6 +517,36 @@ fn copy_all(pairs: Vec<Pair<'_>>) {
     threads::with_each(&mut shares, |(_, pairs)| {
         pairs.iter_mut().for_each(|(to, from)| to.copy_from_slice(from));
     });
+}
+
+/// The shape of a buffer of ours.
+fn shape_of(buffer: &DeviceBuffer) -> Shape {
+    Shape::together(buffer.place(), buffer.len())
+}
+
+/// Copies chunks to the host, and waits for them.
+fn down(
+    mover: &Mover<'_>,
+    lane: &mut Lane,
+    chunks: &[Chunk],
+    into: &mut [&mut [u8]],
+    seen: &mut Option<Seen<'_>>,
+) -> Result<(), GpuError> {
+    let mut before: Option<(usize, &Chunk)> = None;
+    for (number, chunk) in chunks.iter().enumerate() {
+        let host = lane.slot(number)?.as_mut_ptr() as u64;
+        // SAFETY: the chunk has room in its slot, which is the lane's and has a fence; the arrays were checked, or are ours.
+        unsafe { mover.by_host(lane, number, chunk, host, Way::Gather) }?;
+        lane.keep(mover.current, number)?;
+        // The one before comes to the host while this one is on its way.
+        if let Some((number, chunk)) = before.replace((number, chunk)) {
+            unload(chunk, lane.slot(number)?, into, seen);
+        }
+    }
+    if let Some((number, chunk)) = before {
+        unload(chunk, lane.slot(number)?, into, seen);
+    }
+    Ok(())
 }
 
 /// Brings a chunk that has arrived to where it belongs, and tells of it.

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use ferropickle_gpu::{ArenaExport, DeviceArena, DeviceBuffer, DevicePeer, Region, Stager};
 
@@ -13,6 +14,9 @@ use crate::user;
 
 /// What the peer's answers begin with, among what the test harness says.
 const MARK: &str = "peer: ";
+
+/// How long a receiver waits for a message to be filled: longer than any is on its way.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -116,7 +120,7 @@ impl Holding {
     fn obey(&mut self, stager: &Stager, verb: &str, rest: &str) -> Result<String, String> {
         let text = |error: ferropickle_gpu::GpuError| error.to_string();
         let peer = self.peer.clone().ok_or("nothing is imported");
-        let receive = |note: &str| peer.clone()?.receive(&unhex(note)).map_err(text);
+        let receive = |note: &str| peer.clone()?.receive(&unhex(note), PATIENCE).map_err(text);
         match verb {
             "import" => self.peer = Some(import_line(stager, rest)?),
             // Reads a message where it lies, and gives it back.
@@ -142,7 +146,9 @@ impl Holding {
             "share" => {
                 let (slot, block) = rest.split_once(' ').unwrap();
                 let peer = peer.clone()?;
-                self.held.push(peer.receive_shared(&unhex(slot), &unhex(block)).map_err(text)?);
+                self.held.push(
+                    peer.receive_shared(&unhex(slot), &unhex(block), PATIENCE).map_err(text)?,
+                );
                 return Ok(contents(&self.held[self.held.len() - 1]));
             }
             "again" => return Ok(contents(&self.held[rest.parse::<usize>().unwrap()])),
@@ -183,6 +189,9 @@ impl Holding {
             "captured" => {
                 let mut graph = 0u64;
                 user::ok("cuStreamEndCapture", &[self.captured, &raw mut graph as u64]);
+            }
+            "busy" => {
+                return Ok(self.arena.as_ref().ok_or("there is no arena")?.0.busy().to_string());
             }
             "settle" => user::ok("cuCtxSynchronize", &[]),
             "reported" => return Ok(user::reported(rest).to_string()),

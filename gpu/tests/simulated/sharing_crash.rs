@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ferropickle_gpu::DeviceArena;
+use ferropickle_gpu::{DeviceArena, GpuError};
 
-use crate::peer::{Peer, export_line, files, hex, import_line, unhex};
+use crate::peer::{PATIENCE, Peer, export_line, files, hex, import_line, unhex};
 use crate::sharing::{arena, three};
 use crate::staging::stager;
 use crate::{tests, user};
@@ -84,15 +84,15 @@ tests! {
         let imported = import_line(&stager, &line).unwrap();
         let notes: Vec<Vec<u8>> = (1..5).map(|value| unhex(&peer.ask(&format!("send {value} 1000")))).collect();
         peer.ask("settle");
-        let first = imported.receive(&notes[0]).unwrap();
-        let second = imported.receive(&notes[1]).unwrap();
+        let first = imported.receive(&notes[0], PATIENCE).unwrap();
+        let second = imported.receive(&notes[1], PATIENCE).unwrap();
         peer.kill();
         assert_eq!(user::read(first.address(), first.len()), [1; 1000]);
         drop(first);
         let copies = stager.copy_out(&[second]).unwrap();
         assert_eq!(user::read(copies[0].address(), 1000), [2; 1000]);
         // Not opened before, the event of this slot went with its process: nobody can tell whether it was filled.
-        assert!(imported.receive(&notes[2]).is_err());
+        assert!(imported.receive(&notes[2], PATIENCE).is_err());
         let live = ["mapped", "handles", "reservations"];
         assert_eq!(live.map(user::reported), [1; 3].map(|n| n as u64));
         drop(imported);
@@ -105,12 +105,27 @@ tests! {
         let mut peer = Peer::start(&[("CUDASIM_HOLD_US", "60000000")]);
         let imported = import_line(&stager, &peer.ask("arena 2000000")).unwrap();
         let note = unhex(&peer.ask("send 1 1000"));
-        let waiting = std::thread::spawn(move || imported.receive(&note).map(|buffer| buffer.len()));
+        let waiting = std::thread::spawn(move || imported.receive(&note, PATIENCE).map(|buffer| buffer.len()));
         std::thread::sleep(Duration::from_millis(200));
         assert!(!waiting.is_finished(), "it waits for what is not there yet");
         peer.kill();
         let error = waiting.join().unwrap().unwrap_err();
         assert!(error.to_string().contains("its sender has died"), "{error}");
+    }
+
+    [("CUDASIM_HOLD_US", "0")] => fn a_message_that_comes_late_is_not_waited_for_and_goes_back_when_it_is_there() {
+        let stager = stager();
+        let mut peer = Peer::start(&[("CUDASIM_HOLD_US", "400000")]);
+        let imported = import_line(&stager, &peer.ask("arena 2000000")).unwrap();
+        let note = unhex(&peer.ask("send 1 1000"));
+        assert_eq!(imported.receive(&note, Duration::from_millis(10)).err(), Some(GpuError::Late));
+        assert_eq!(peer.ask("busy"), "1", "it may still be filled");
+        peer.ask("settle");
+        let next = unhex(&peer.ask("send 2 1000"));
+        assert_eq!(user::read(imported.receive(&next, PATIENCE).unwrap().address(), 4), [2; 4]);
+        assert_eq!(peer.ask("busy"), "0");
+        assert_eq!(imported.receive(&note, PATIENCE).err(), Some(GpuError::Lost), "it was taken before");
+        peer.end();
     }
 
     [("CUDASIM_HOLD_US", "0")] => fn many_messages_leave_memory_and_descriptors_as_they_were() {

@@ -253,6 +253,11 @@ tests! {
             assert_eq!(buffer.address() % 256, 0);
             assert_eq!(&user::read(buffer.address(), buffer.len()), bytes);
         }
+        let mut made: Vec<Vec<u8>> = data.iter().map(|bytes| vec![0; bytes.len()]).collect();
+        let mut into: Vec<&mut [u8]> = made.iter_mut().map(Vec::as_mut_slice).collect();
+        stager.fetch(&buffers, &mut into).unwrap();
+        assert_eq!(stager.fetch(&buffers[1..], &mut into), Err(GpuError::TooSmall));
+        assert!(made == data && user::reported("cuLaunchKernel") == 1);
         let part = buffers[0].part(4, 30).unwrap();
         assert!(!part.is_sole() && part.part(0, 31).is_none() && part.part(usize::MAX, 2).is_none());
         let (live, address) = (user::reported("device"), part.address());
@@ -316,6 +321,19 @@ tests! {
             assert_eq!(down(&stager, &regions).unwrap(), data);
             assert_eq!(user::reported("cuLaunchKernel"), launches);
         }
+    }
+
+    [("CUDASIM_DEVICES", "2")] => fn a_second_device_has_a_stager_of_its_own() {
+        let first = stager();
+        let (data, regions) = blocks(10, 700);
+        let own = user::use_device(1);
+        let there = Stager::of(&open_device(devices().unwrap()[1]).unwrap());
+        let (other, others) = blocks(12, 600);
+        assert!(down(&first, &others).is_err() && down(&there, &regions).is_err());
+        assert_eq!((down(&first, &regions).unwrap(), down(&there, &others).unwrap()), (data, other));
+        let buffers = there.snapshot(&others).unwrap();
+        assert_eq!(there.device().classify(buffers[3].address()).unwrap().device, Some(there.device().id()));
+        assert_eq!(user::current(), own, "the caller's context is as it was");
     }
 
     [] => fn threads_transfer_at_a_time() {

@@ -155,6 +155,16 @@ tests! {
         }
     }
 
+    [HELD] => fn a_fetch_comes_after_what_fills_a_buffer() {
+        let scene = scene();
+        let buffers = scene.stager.upload_new(&[NEW, OLD, NEW]).unwrap();
+        let mut made = [[0u8; 64]; 3];
+        scene.stager.fetch(&buffers, &mut made.each_mut().map(|bytes| bytes.as_mut_slice())).unwrap();
+        assert_eq!([&made[0], &made[1], &made[2]], [NEW, OLD, NEW]);
+        let copies = scene.stager.copy_out(&scene.stager.upload_new(&[NEW]).unwrap()).unwrap();
+        assert_eq!(user::read(copies[0].address(), 64), NEW);
+    }
+
     [] => fn a_capture_refuses_and_goes_on() {
         let scene = scene();
         user::ok("cuStreamBeginCapture_v2", &[scene.producer, 0]);
