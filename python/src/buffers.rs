@@ -148,11 +148,13 @@ impl PyBuffer {
 
 /// The Python object of a buffer.
 pub fn object_of(buffer: Buffer, read_only: bool) -> Result<Own, Raised> {
-    Python::attach(|py| match Bound::new(py, PyBuffer { buffer, read_only }) {
+    // SAFETY: `Own` and `Raised` are of a thread with the GIL.
+    let py = unsafe { Python::assume_attached() };
+    match Bound::new(py, PyBuffer { buffer, read_only }) {
         // SAFETY: a new object; its reference becomes ours.
         Ok(object) => unsafe { Own::from_new(object.into_ptr()) },
         Err(error) => Err(Raised::from_py(error)),
-    })
+    }
 }
 
 /// The row of a table for an object that is device memory: no bytes, and where the
@@ -183,11 +185,10 @@ pub fn view_of(buffer: Buffer, read_only: bool) -> Result<Own, Raised> {
 /// Start and length of the memory of an object made by [`object_of`], which keeps
 /// it there, and whether it is read-only; `None` for any other.
 pub fn memory_of(obj: Obj) -> Option<(*mut u8, usize, bool)> {
-    Python::attach(|py| {
-        let bound = to_bound(py, obj);
-        let this = bound.cast_exact::<PyBuffer>().ok()?.get();
-        Some((this.buffer.as_ptr(), this.buffer.len(), this.read_only))
-    })
+    // SAFETY: an `Obj` is of a thread with the GIL.
+    let bound = to_bound(unsafe { Python::assume_attached() }, obj);
+    let this = bound.cast_exact::<PyBuffer>().ok()?.get();
+    Some((this.buffer.as_ptr(), this.buffer.len(), this.read_only))
 }
 
 /// The buffer of an object made by [`object_of`], and whether it is read-only;

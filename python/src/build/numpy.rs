@@ -71,10 +71,11 @@ fn of_block(args: Obj) -> Result<Option<Own>, Raised> {
     let Some((keeper, memory)) = memory_of(buffer)? else { return Ok(None) };
     let shape = shape.as_slice();
     // SAFETY: `bytes_of` found a dtype of plain elements; the keeper is held
-    // until the array has a reference of its own.
-    let made = Python::attach(|py| unsafe {
+    // until the array has a reference of its own. Builders run with the GIL.
+    let made = unsafe {
+        let py = Python::assume_attached();
         rebuild::block(py, dtype.ptr(), item_bytes, shape, fortran, &memory)
-    });
+    };
     drop(keeper);
     // SAFETY: a new reference or null with an error set.
     made.map(|made| unsafe { Own::from_new(made) }).transpose()
@@ -102,7 +103,7 @@ fn of_view(args: Obj) -> Result<Option<Own>, Raised> {
     let Some((keeper, memory)) = memory_of(buffer)? else { return Ok(None) };
     let form = Form { descr: dtype.ptr(), item_bytes, shape, strides, offset };
     // SAFETY: as in `of_block`.
-    let made = Python::attach(|py| unsafe { rebuild::array(py, &form, &memory) });
+    let made = unsafe { rebuild::array(Python::assume_attached(), &form, &memory) };
     drop(keeper);
     // SAFETY: a new reference or null with an error set.
     made.map(|made| unsafe { Own::from_new(made) }).transpose()
@@ -110,8 +111,9 @@ fn of_view(args: Obj) -> Result<Option<Own>, Raised> {
 
 /// Bytes of an element, if the object is a dtype of plain ones.
 fn bytes_of(dtype: Obj) -> Option<usize> {
-    // SAFETY: a live object; NumPy was looked up.
-    Python::attach(|py| unsafe {
+    // SAFETY: a live object; NumPy was looked up. Builders run with the GIL.
+    unsafe {
+        let py = Python::assume_attached();
         if !dtype::is_dtype(py, dtype.ptr()) {
             return None;
         }
@@ -119,7 +121,7 @@ fn bytes_of(dtype: Obj) -> Option<usize> {
             Elements::Bytes(n) => Some(n),
             Elements::Objects | Elements::Reduce => None,
         }
-    })
+    }
 }
 
 fn lengths(tuple: Obj) -> Option<Lengths> {

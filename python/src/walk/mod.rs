@@ -167,6 +167,7 @@ pub struct Walker {
     /// Arrays on devices, and their bytes that are still to come.
     devices: Devices,
     dtype: numpy::KnownDtype,
+    form: numpy::KnownForm,
     versions: Versions,
     /// Where object arrays of the pure state have their elements: from, to.
     object_memory: BTreeMap<usize, usize>,
@@ -204,6 +205,7 @@ impl Walker {
             regions: Regions::default(),
             devices: Devices::default(),
             dtype: numpy::KnownDtype::default(),
+            form: numpy::KnownForm::default(),
             versions: Versions::default(),
             object_memory: BTreeMap::new(),
             keys: [CachedKey::default(); KEY_CACHE],

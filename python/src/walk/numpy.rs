@@ -63,6 +63,20 @@ impl Default for KnownDtype {
     }
 }
 
+/// Lengths and order of the last array of one block. Where the next has the same, they
+/// get memo indices, and those after it refer to them.
+#[derive(Clone, Copy, Default)]
+pub struct KnownForm {
+    epoch: u32,
+    lengths: [isize; FEW_AXES],
+    axes: usize,
+    fortran: bool,
+    indices: Option<(u32, u32)>,
+}
+
+/// Arrays of more axes than this do not come by the thousand.
+const FEW_AXES: usize = 4;
+
 /// A block of memory, as addresses.
 #[derive(Clone, Copy)]
 struct Span {
@@ -316,17 +330,42 @@ impl Walker {
         self.write_named(array.kit.from_buffer.obj())?;
         self.op(Op::Mark);
         let index = self.write_span(array, span, shared)?;
-        self.write_block_tail(array, if array.view.is_c_contiguous() { b"C" } else { b"F" })?;
+        self.write_block_tail(array, !array.view.is_c_contiguous())?;
         Ok(index)
     }
 
-    fn write_block_tail(&mut self, array: &Array<'_>, order: &[u8]) -> Result<(), Stop> {
+    fn write_block_tail(&mut self, array: &Array<'_>, fortran: bool) -> Result<(), Stop> {
         self.enc.get(array.dtype);
-        self.write_lengths(array.view.shape);
-        self.enc.str(order)?;
+        let shape = array.view.shape;
+        let known = &self.form;
+        let again = known.epoch == self.epoch
+            && known.axes == shape.len()
+            && known.lengths[..known.axes] == *shape
+            && known.fortran == fortran;
+        if let (true, Some((lengths, order))) = (again, known.indices) {
+            self.enc.get(lengths);
+            self.enc.get(order);
+        } else {
+            self.write_lengths(shape);
+            let lengths = again.then(|| self.enc.memoize());
+            self.enc.str(if fortran { b"F" } else { b"C" })?;
+            let order = again.then(|| self.enc.memoize());
+            self.know_form(shape, fortran, lengths.zip(order));
+        }
         self.op(Op::Tuple);
         self.op(Op::Reduce);
         Ok(())
+    }
+
+    fn know_form(&mut self, shape: &[isize], fortran: bool, indices: Option<(u32, u32)>) {
+        // A Pickler's memo, which others may look into, is of objects alone.
+        let own = self.options.choices.face == Face::Own && !self.options.keep_memo;
+        if own && shape.len() <= FEW_AXES {
+            let mut lengths = [0; FEW_AXES];
+            lengths[..shape.len()].copy_from_slice(shape);
+            self.form =
+                KnownForm { epoch: self.epoch, lengths, axes: shape.len(), fortran, indices };
+        }
     }
 
     /// An array with its own strides over a block.
@@ -388,7 +427,7 @@ impl Walker {
                 self.write_view_tail(0, strides);
                 Ok(())
             }
-            None => self.write_block_tail(array, b"C"),
+            None => self.write_block_tail(array, false),
         }
     }
 

@@ -198,3 +198,25 @@ def test_arrays_that_nobody_else_holds_take_no_memo_entries():
     one = np.ones(100)
     first, second, alone = fp.unpack(fp.pack([one, one, np.ones(3)]))
     assert first is second is not alone
+
+
+def test_lengths_that_come_again_are_referred_to():
+    lengths = [(3, 4), (3, 4), (3, 4), (3, 4), (5,), (5,), (3, 4), (4, 3), (), (), (), (0, 2)]
+    arrays = [np.full(shape, n) for n, shape in enumerate(lengths)]
+    arrays += [np.full((3, 4), n, order="F") for n in range(3)] + [np.ones((1,) * 6)] * 2
+    for stream in (fp.dumps(arrays), fp.dumps(dict(enumerate(arrays)))):
+        for load in (fp.loads, pickle.loads):
+            back = load(stream)
+            for n, array in enumerate(arrays):
+                assert back[n].shape == array.shape
+                assert back[n].strides == array.strides or not array.size
+                assert (back[n] == array).all()
+
+    def opcodes(count):
+        stream = fp.dumps([np.zeros((300, 2), "u1") for _ in range(count)])
+        return [op.name for op, _, _ in pickletools.genops(stream)]
+
+    # Written for the first and, with a memo index, for the second.
+    assert (
+        opcodes(10).count("TUPLE2") == opcodes(2).count("TUPLE2") == 1 + opcodes(1).count("TUPLE2")
+    )
