@@ -87,7 +87,7 @@ impl<'a> Content<'a> {
     pub fn put(&self, py: Python<'_>, arena: &Arena, kept: bool) -> PyResult<Option<[u8; HEAD]>> {
         let copy = || -> Result<_, ShmError> {
             let Some(mut room) = arena.reserve(self.plan.len())? else { return Ok(None) };
-            self.plan.place(self.parts.iter().copied(), |at, piece| room.write(at, piece));
+            self.plan.copy_to(self.parts.iter().copied(), room.as_mut_slice());
             Ok(Some(room.publish(kept)))
         };
         let slot = if self.plan.len() > LONG_COPY { py.detach(copy) } else { copy() };
@@ -101,9 +101,7 @@ impl<'a> Content<'a> {
         PyBytes::new_with(py, HEAD + len, |bytes| {
             let (head, rest) = bytes.split_at_mut(HEAD);
             head.copy_from_slice(&content::inline(&self.plan, self.stream));
-            self.plan.place(self.parts.iter().copied(), |at, piece| {
-                rest[at..at + piece.len()].copy_from_slice(piece);
-            });
+            self.plan.copy_to(self.parts.iter().copied(), rest);
             Ok(())
         })
     }

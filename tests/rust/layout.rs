@@ -133,7 +133,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
 
 /// Files that one of `walk` and `build` has alone, and why.
 const WITHOUT_A_TWIN: &[(&str, &str)] = &[
-    ("python/src/build/shape.rs", "a walk reads keys one by one: it has nothing to gain from shapes"),
+    (
+        "python/src/build/shape.rs",
+        "a walk reads keys one by one: it has nothing to gain from shapes",
+    ),
     ("python/src/walk/elements.rs", "arrays of objects are given their elements by NumPy"),
     (
         "python/src/walk/frame.rs",

@@ -9,32 +9,54 @@ const PARALLEL_FROM_BYTES: usize = 8 << 20;
 /// What one thread copies at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// Copies of slices, made one by one where they are few bytes in all, and else
+/// together, by several threads.
+pub struct Copies<'a, 'b> {
+    pool: Option<&'static rayon::ThreadPool>,
+    pieces: Vec<(&'a [u8], &'b mut [u8])>,
+}
+
+impl<'a, 'b> Copies<'a, 'b> {
+    /// None yet, of so many bytes in all.
+    pub fn of_bytes(bytes: usize) -> Copies<'a, 'b> {
+        let pool = threads::pool().filter(|_| bytes >= PARALLEL_FROM_BYTES);
+        Copies { pool, pieces: Vec::new() }
+    }
+
+    /// One more: to a place of the same length.
+    pub fn add(&mut self, slice: &'a [u8], place: &'b mut [u8]) {
+        if self.pool.is_none() || slice.len() <= PIECE_BYTES {
+            return match self.pool {
+                Some(_) => self.pieces.push((slice, place)),
+                None => place.copy_from_slice(slice),
+            };
+        }
+        let places = place.chunks_mut(PIECE_BYTES);
+        self.pieces.extend(slice.chunks(PIECE_BYTES).zip(places));
+    }
+
+    /// Makes those that wait.
+    pub fn finish(self) {
+        let Some(pool) = self.pool else { return };
+        pool.install(|| {
+            self.pieces.into_par_iter().for_each(|(slice, place)| place.copy_from_slice(slice));
+        });
+    }
+}
+
 /// Copies slices into a place that is as long as all of them together.
 ///
 /// # Panics
 /// If it is not.
 pub fn gather<'a>(slices: impl Iterator<Item = &'a [u8]>, mut to: &mut [u8]) {
-    let pool = threads::pool().filter(|_| to.len() >= PARALLEL_FROM_BYTES);
-    let mut pieces = Vec::new();
+    let mut copies = Copies::of_bytes(to.len());
     for slice in slices {
-        if pool.is_none() {
-            let (here, rest) = to.split_at_mut(slice.len());
-            here.copy_from_slice(slice);
-            to = rest;
-            continue;
-        }
-        for piece in slice.chunks(PIECE_BYTES) {
-            let (here, rest) = to.split_at_mut(piece.len());
-            pieces.push((piece, here));
-            to = rest;
-        }
+        let (here, rest) = to.split_at_mut(slice.len());
+        copies.add(slice, here);
+        to = rest;
     }
     assert!(to.is_empty(), "the place is longer than the slices");
-    if let Some(pool) = pool {
-        pool.install(|| {
-            pieces.into_par_iter().for_each(|(piece, here)| here.copy_from_slice(piece));
-        });
-    }
+    copies.finish();
 }
 
 #[cfg(test)]

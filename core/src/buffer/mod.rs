@@ -15,7 +15,7 @@ pub mod table;
 
 pub use block::{ALIGN, Block};
 pub use desc::{BufferDesc, Place};
-pub use gather::gather;
+pub use gather::{Copies, gather};
 pub use owner::{Buffer, Owner};
 pub use plan::Plan;
 pub use table::BufferTable;

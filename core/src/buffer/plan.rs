@@ -1,6 +1,6 @@
 //! Buffers laid out one after another: a table of their lengths, then each at a multiple of [`ALIGN`].
 
-use super::ALIGN;
+use super::{ALIGN, Copies};
 
 /// Bit of a row: the receiver must not write to the part.
 const READ_ONLY: u64 = 1 << 63;
@@ -83,19 +83,22 @@ impl Plan {
         &self.table
     }
 
-    /// Gives the table and each part to `write`, with its offset, in their order; what is between
-    /// them is padding.
-    pub fn place<'a>(
-        &self,
-        parts: impl Iterator<Item = &'a [u8]>,
-        mut write: impl FnMut(usize, &[u8]),
-    ) {
-        write(0, &self.table);
-        let mut at = parts_from(self.rows());
-        for part in parts {
-            write(at, part);
-            at = (at + part.len()).next_multiple_of(ALIGN);
+    /// Copies the table and each part to where they belong; what is between them is left
+    /// as it was.
+    ///
+    /// # Panics
+    /// If the place is shorter than the plan, or the parts are others than planned.
+    pub fn copy_to<'a>(&'a self, parts: impl Iterator<Item = &'a [u8]>, place: &mut [u8]) {
+        let mut copies = Copies::of_bytes(place.len());
+        let (mut at, mut rest) = (0usize, place);
+        for part in core::iter::once(self.table.as_slice()).chain(parts) {
+            let skipped = at.next_multiple_of(ALIGN) - at;
+            let (here, after) = rest[skipped..].split_at_mut(part.len());
+            copies.add(part, here);
+            at += skipped + part.len();
+            rest = after;
         }
+        copies.finish();
     }
 }
 
@@ -110,13 +113,15 @@ mod tests {
             parts.iter().map(|part| Row { len: part.len() as u64, read_only: part.len() == 1 });
         let plan = Plan::new(rows).expect("short parts");
         assert!(plan.has_writable_parts() && plan.rows() == 4);
-        let mut ends = Vec::new();
-        plan.place(parts.into_iter(), |at, piece| {
-            assert_eq!(at % ALIGN, 0);
-            assert!(ends.last().is_none_or(|end| *end <= at));
-            ends.push(at + piece.len());
-        });
-        assert_eq!(ends, [32, 164, 192, 256, 257]);
+        let mut place = [9; 320];
+        plan.copy_to(parts.into_iter(), &mut place);
+        assert_eq!((&place[..32], &place[32..64]), (plan.table(), &[9; 32][..]));
+        let mut wanted = vec![1; 100];
+        wanted.extend([9; 28]);
+        wanted.extend([2; 64]);
+        wanted.push(3);
+        wanted.resize(256, 9);
+        assert_eq!(place[64..], wanted);
         assert_eq!(plan.len(), 320);
         let last = plan.table()[24..].try_into().expect("a row");
         assert_eq!(Row::read(last), Row { len: 1, read_only: true });

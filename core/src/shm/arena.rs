@@ -469,17 +469,16 @@ impl Reservation {
         self.slot
     }
 
-    /// Copies bytes to an offset.
+    /// The bytes, to be filled.
     ///
     /// # Panics
-    /// If they do not fit.
-    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
-        let end = offset.checked_add(bytes.len());
-        assert!(end.is_some_and(|end| end <= self.len), "bytes beyond the reserved memory");
-        let to = self.inner.segment.map.at(self.start + offset);
-        // SAFETY: inside the slot, which is this writer's alone until it is published; `bytes` may not
-        // lie there, as nobody has a view of it.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
+    /// If they lie elsewhere than in the arena's segment.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        let map = &self.inner.segment.map;
+        let (start, _end) = (map.at(self.start), map.at(self.start + self.len));
+        // SAFETY: within the mapping, both ends checked; the slot is this writer's alone until it
+        // is published.
+        unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), self.len) }
     }
 
     /// What was written can be taken, once; or while it is `kept`, any number of times.

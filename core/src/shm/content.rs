@@ -164,10 +164,7 @@ mod tests {
         let mut bytes = super::inline(&plan, stream).to_vec();
         let start = bytes.len();
         bytes.resize(start + plan.len() as usize, 0);
-        let content = &mut bytes[start..];
-        plan.place(parts.iter().map(|(part, _)| *part), |at, piece| {
-            content[at..at + piece.len()].copy_from_slice(piece);
-        });
+        plan.copy_to(parts.iter().map(|(part, _)| *part), &mut bytes[start..]);
         bytes
     }
 

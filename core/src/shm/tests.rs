@@ -26,7 +26,7 @@ fn again(arena: &Arena) -> Arena {
 
 fn put(arena: &Arena, bytes: &[u8]) -> Option<SlotRef> {
     let mut room = arena.reserve(bytes.len() as u64).expect("a person")?;
-    room.write(0, bytes);
+    room.as_mut_slice()[..bytes.len()].copy_from_slice(bytes);
     Some(room.publish(false))
 }
 
@@ -144,7 +144,7 @@ fn a_kept_slot_is_taken_by_many_and_goes_with_the_last() {
     let here = arena(MIB);
     let there = again(&here);
     let mut room = here.reserve(5).expect("a person").expect("room");
-    room.write(0, b"bytes");
+    room.as_mut_slice()[..5].copy_from_slice(b"bytes");
     let slot = room.publish(true);
     let first = there.take(slot).expect("it is kept");
     let second = here.take(slot).expect("it is kept");
@@ -300,7 +300,7 @@ fn child() {
     }
     let file = File::options().read(true).write(true).open(place).expect("the parent's descriptor");
     let arena = Arena::attach(file.into()).expect("an arena");
-    let fill = |room: &mut Reservation| room.write(0, &[3; 100]);
+    let fill = |room: &mut Reservation| room.as_mut_slice()[..100].fill(3);
     match role.as_str() {
         "writes" => {
             let mut room = arena.reserve(MIB / 2).expect("a person").expect("room");
@@ -442,7 +442,7 @@ fn work(arena: &Arena) -> ! {
                 if let Some(mut room) = arena.reserve(len).expect("a person") {
                     let mark = random(u64::MAX).to_ne_bytes();
                     let bytes: Vec<u8> = mark.iter().copied().cycle().take(len as usize).collect();
-                    room.write(0, &bytes);
+                    room.as_mut_slice()[..bytes.len()].copy_from_slice(&bytes);
                     room.publish(random(3) == 0);
                 }
             }
