@@ -245,7 +245,10 @@ impl Machine {
             }
             Op::Pop => {
                 let slot = self.stack.pop().ok_or(Lost)?;
-                self.outline.effects.push(slot.start..end);
+                // What has an entry was made to be referred to.
+                if !matches!(slot.kind, Kind::Kept(_)) {
+                    self.outline.effects.push(slot.start..end);
+                }
                 Ok(())
             }
             Op::PopMark => {

@@ -181,4 +181,10 @@ mod tests {
         let stream = b"\x80\x05}(\x8c\x01a]\x94\x8c\x01bcm\nf\nh\x00\x85R0Nu.";
         assert!(values(stream)[0].is_none());
     }
+    #[test]
+    fn what_is_made_for_the_memo_alone_changes_nothing() {
+        // The second value is made with the class of the first, popped and got again.
+        let stream = b"\x80\x05}(\x8c\x01acm\nf\n\x94\x8c\x01bh\x00)R\x940(h\x01tu.";
+        assert!(values(stream).iter().all(Option::is_some));
+    }
 }
