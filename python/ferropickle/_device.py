@@ -9,7 +9,13 @@ import sys
 from importlib import import_module
 from typing import Any, TypeAlias
 
-from ferropickle._native import DeviceBuffer, DeviceRegion, device_ids, device_upload
+from ferropickle._native import (
+    DeviceBuffer,
+    DeviceRegion,
+    DeviceStandIn,
+    device_ids,
+    device_upload,
+)
 
 __all__ = [
     "DeviceArray",
@@ -200,7 +206,10 @@ def core_buffer(data: Any, *, target: str | None = None) -> Any:
 def _buffer(data: Any, target: str | None) -> DeviceBuffer | None:
     if isinstance(data, DeviceBuffer):
         return data
-    if not memoryview(data).nbytes:
+    view = memoryview(data)
+    if isinstance(view.obj, DeviceStandIn):
+        return view.obj.device_buffer
+    if not view.nbytes:
         return None
     if target is None:
         here = device_ids()

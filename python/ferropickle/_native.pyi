@@ -17,6 +17,7 @@ __all__ = [
     "DeviceBuffer",
     "DeviceError",
     "DeviceRegion",
+    "DeviceStandIn",
     "HIGHEST_PROTOCOL",
     "Inbox",
     "Link",
@@ -105,6 +106,12 @@ class Described:
         form: Callable[[Any, DeviceRegion, tuple[Any, int] | None, bool], tuple[Any, Any]],
         kind: str,
     ) -> Self: ...
+
+@final
+class DeviceStandIn:
+    @property
+    def device_buffer(self) -> DeviceBuffer: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class DeviceBuffer:

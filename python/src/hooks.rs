@@ -13,6 +13,18 @@ pub enum Table {
     Own(Own),
 }
 
+/// Whether a callback has a true attribute of that name. One that fails to say takes none.
+fn says_it_takes_devices(callback: &Own) -> bool {
+    match callback.obj().getattr_opt(types::get().takes_device_buffers.obj()) {
+        Ok(Some(answer)) => fast::is_bool(answer.ty()) && fast::is_true(answer.obj()),
+        Ok(None) => false,
+        Err(raised) => {
+            raised.discard();
+            false
+        }
+    }
+}
+
 /// PickleBuffers for a list.
 pub struct Appended {
     list: Own,
@@ -42,6 +54,8 @@ pub struct Hooks {
     pub collected: Option<BufferTable>,
     /// Whether what is collected may be memory of a device.
     pub takes_devices: bool,
+    /// The same of what a callback is given: it says so by an attribute.
+    pub callback_takes_devices: bool,
     /// As `collected`, where the callback is `append` of a list: it cannot say
     /// no, so the list gets all of them at the end, and no code runs meanwhile.
     pub appended: Option<Appended>,
@@ -62,6 +76,7 @@ impl Default for Hooks {
             buffer_callback: None,
             collected: None,
             takes_devices: false,
+            callback_takes_devices: false,
             appended: None,
             table: Table::Copyreg,
             buffer_answers: Vec::new(),
@@ -81,6 +96,7 @@ impl Hooks {
     fn call_back(&mut self, buffer_callback: Option<Own>) {
         let list =
             buffer_callback.as_ref().and_then(|callback| sequence::list_append(callback.obj()));
+        self.callback_takes_devices = buffer_callback.as_ref().is_some_and(says_it_takes_devices);
         match list {
             Some(list) => self.appended = Some(Appended { list, buffers: Vec::new() }),
             None => self.buffer_callback = buffer_callback,

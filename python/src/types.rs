@@ -84,6 +84,7 @@ table! {
         init_subclass = c"__init_subclass__";
         cuda_array_interface = c"__cuda_array_interface__";
         dlpack_device = c"__dlpack_device__";
+        takes_device_buffers = c"takes_device_buffers";
     }
     objects {
         pickling_error = "_pickle"."PicklingError";

@@ -9,7 +9,8 @@ use ferropickle_core::buffer::{Block, Buffer as HostBuffer};
 use ferropickle_gpu::{
     Device, DeviceId, GpuError, Region as Source, Stager, Stream, open_device, probe,
 };
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyBufferError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::{Arc, OnceLock};
@@ -92,6 +93,47 @@ impl Drop for Buffer {
             // interpreter, as at its end, there is nobody to let go for.
             Python::try_attach(|py| py.detach(move || drop(buffer)));
         }
+    }
+}
+
+/// What a callback that takes device memory finds behind a PickleBuffer:
+/// `memoryview(buffer).obj.device_buffer`. It has no bytes itself, and may be written to, as
+/// plain pickle asks of what it is given back.
+#[pyclass(frozen, module = "ferropickle._native", name = "DeviceStandIn")]
+pub struct StandIn {
+    buffer: Py<PyAny>,
+    /// Where no bytes are.
+    nowhere: u8,
+}
+
+impl StandIn {
+    /// One for a DeviceBuffer.
+    pub fn new(buffer: Py<PyAny>) -> StandIn {
+        StandIn { buffer, nowhere: 0 }
+    }
+}
+
+#[pymethods]
+impl StandIn {
+    /// The memory.
+    #[getter]
+    fn device_buffer(&self, py: Python<'_>) -> Py<PyAny> {
+        self.buffer.clone_ref(py)
+    }
+
+    // SAFETY: called by the interpreter with a view to fill.
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: core::ffi::c_int,
+    ) -> PyResult<()> {
+        if view.is_null() {
+            return Err(PyBufferError::new_err("a view is needed"));
+        }
+        let at = (&raw const slf.get().nowhere).cast_mut().cast();
+        // SAFETY: no bytes; the object is held by the view.
+        let refused = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), at, 0, 0, flags) };
+        if refused < 0 { Err(PyErr::fetch(slf.py())) } else { Ok(()) }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::device::buffer::{Buffer as DeviceMemory, fetch};
 use crate::error::raise_fault;
 use crate::fast::{self, Own, storage};
 use crate::hooks::Hooks;
-use crate::policy::{self, Choices, DeviceChoice};
+use crate::policy::{self, Choices};
 use crate::sink::Sink;
 use crate::source::View;
 use crate::types::{from_bound, to_bound};
@@ -288,7 +288,7 @@ pub fn pack(obj: &Bound<'_, PyAny>, policy: Option<&Bound<'_, PyAny>>) -> PyResu
     let choices = policy::choose(policy, Choices::default())?;
     let spec = choices.spec;
     let mut hooks = Hooks::collecting();
-    hooks.takes_devices = choices.device == DeviceChoice::Device;
+    hooks.takes_devices = true;
     let (bytes, table) = pack_with(py, obj, choices, hooks)?;
     let object = to_bound(py, bytes.obj()).cast_into::<PyBytes>()?.unbind();
     let stream = buffers::kept(fast::bytes_data(bytes.obj()), bytes);

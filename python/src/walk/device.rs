@@ -16,13 +16,14 @@
 //! once: `build/device.rs` knows where the sender had the array, and no other
 //! reader is the wiser.
 
-use super::{Flow, WRITTEN, Walker};
+use super::{Flow, Stop, WRITTEN, Walker};
 use crate::buffers;
-use crate::device::buffer::{Buffer, snapshot};
+use crate::device::buffer::{Buffer, StandIn, snapshot};
 use crate::device::region::Region;
 use crate::device::staging::{self, Want};
 use crate::error::{Raised, raise_gpu};
 use crate::fast::{self, Obj, Own};
+use crate::policy::DeviceChoice;
 use crate::types::to_bound;
 use ferropickle_core::buffer::{Block, Buffer as HostBuffer};
 use ferropickle_core::opcode::Op;
@@ -220,7 +221,11 @@ impl Walker {
 
     /// Whether the buffers of this dump may be memory of a device.
     fn goes_as_device(&self) -> bool {
-        self.hooks.takes_devices && self.hooks.collected.is_some()
+        let taken = match self.hooks.collected {
+            Some(_) => self.hooks.takes_devices,
+            None => self.hooks.buffer_callback.is_some() && self.hooks.callback_takes_devices,
+        };
+        taken && self.options.choices.device == DeviceChoice::Device
     }
 
     /// A buffer that is memory of a device.
@@ -238,13 +243,44 @@ impl Walker {
             }
             Ok::<Own, Raised>(crate::types::from_bound(buffer.as_any()))
         })?;
-        let (desc, row) = buffers::row_of_device(buffer);
-        if let Some(table) = &mut self.hooks.collected {
-            table.push(desc, row);
+        if self.hooks.collected.is_none() && self.offer_device(&buffer)? {
+            self.save_region_inside(&region)?;
+        } else {
+            if let Some(table) = &mut self.hooks.collected {
+                let (desc, row) = buffers::row_of_device(buffer);
+                table.push(desc, row);
+            }
+            self.op(Op::NextBuffer);
         }
-        self.op(Op::NextBuffer);
         self.memoize(region.obj());
         self.tell_device(region.obj())
+    }
+
+    /// Gives a callback the buffer, by a PickleBuffer of no bytes whose memory belongs to an
+    /// object that has it; whether the bytes are to stay in the stream.
+    fn offer_device(&mut self, buffer: &Own) -> Result<bool, Stop> {
+        self.settle_devices()?;
+        let Some(callback) = self.hooks.buffer_callback.clone() else { return Ok(true) };
+        if let Some(in_band) = self.hooks.replayed_buffer() {
+            return Ok(in_band);
+        }
+        let answer = Python::attach(|py| {
+            let stand_in = StandIn::new(to_bound(py, buffer.obj()).unbind());
+            let wrap = py.import("_pickle")?.getattr("PickleBuffer")?;
+            let shown = wrap.call1((Bound::new(py, stand_in)?,))?;
+            to_bound(py, callback.obj()).call1((shown,))?.is_truthy()
+        });
+        let in_band = answer.map_err(Raised::from_py)?;
+        self.hooks.record_buffer(in_band);
+        Ok(in_band)
+    }
+
+    /// Bytes on a device that stay in the stream.
+    fn save_region_inside(&mut self, region: &Own) -> Result<(), Stop> {
+        let len = region_of(region.obj(), |region| region.layout().len_bytes())?;
+        let place = Place::Output(self.enc.bytearray_reserved(len));
+        self.wait_for(region.clone(), place, len);
+        Ok(())
     }
 
     /// The device as a text that is thrown away.

@@ -1,6 +1,7 @@
 """Parcels that hold memory of a device: copies made there, or the memory itself."""
 
 import gc
+import io
 import pickle
 
 import numpy as np
@@ -156,3 +157,57 @@ def test_a_parcel_of_a_device_needs_ferropickle_and_says_so(d):
     d.context()
     with pytest.raises(fp.PicklingError, match="ferropickle"):
         fp.pack(Placed(d, base()).produce(), policy=fp.Policy(device="device", require_stock=True))
+
+
+def taker(into, *, unwrapped=True, keeps=False):
+    """A callback that takes device memory; it may hold on to the PickleBuffers, or refuse."""
+
+    def take(buffer):
+        stand_in = memoryview(buffer).obj
+        into.append(getattr(stand_in, "device_buffer", buffer) if unwrapped else buffer)
+        return keeps
+
+    take.takes_device_buffers = True
+    return take
+
+
+def pickler(obj, **options):
+    file = io.BytesIO()
+    fp.Pickler(file, **options).dump(obj)
+    return file.getvalue()
+
+
+@on_driver()
+def test_a_callback_that_says_so_takes_memory_of_the_device(d):
+    d.context()
+    sent = {"arrays": [arrays(Placed(d, base()))], "host": np.arange(5)}
+    for unwrapped in (True, False):
+        for dump in (fp.dumps, pickler):
+            taken = []
+            stream = dump(sent, buffer_callback=taker(taken, unwrapped=unwrapped), policy=DEVICE)
+            assert len(taken) == 2, "one for the whole and its views, one of NumPy's"
+            if unwrapped:
+                assert [type(buffer).__name__ for buffer in taken].count("DeviceBuffer") == 1
+            for load in (fp.loads, pickle.loads, pickle._loads):
+                found = load(stream, buffers=taken)
+                check(found["arrays"][0])
+                np.testing.assert_array_equal(found["host"], np.arange(5))
+
+
+@on_driver()
+def test_what_such_a_callback_refuses_stays_in_the_stream(d):
+    d.context()
+    taken = []
+    callback = taker(taken, keeps=True)
+    stream = fp.dumps(arrays(Placed(d, base())), buffer_callback=callback, policy=DEVICE)
+    assert len(taken) == 1
+    check(fp.loads(stream))
+
+
+@on_driver()
+def test_without_the_policy_such_a_callback_gets_bytes(d):
+    d.context()
+    taken = []
+    stream = fp.dumps(arrays(Placed(d, base())), buffer_callback=taker(taken))
+    assert all(memoryview(buffer).nbytes for buffer in taken)
+    check(fp.loads(stream, buffers=taken))
