@@ -38,7 +38,7 @@ def object_code(obj: Any, policy: Any) -> ReduceValue:
     digest = hashlib.sha256(repr((kind, name, sorted(symbols.items()))).encode())
     digest.update(code)
     make = operator.methodcaller(f"from_{kind}", code, name=name, symbol_mapping=symbols)
-    return once(obj, Call(make, type(obj)), digest.hexdigest())
+    return once(obj, Call(make, type(obj)), key=digest.hexdigest())
 
 
 def parts(obj: Any) -> tuple[bytes, str, str, dict[str, str]]:

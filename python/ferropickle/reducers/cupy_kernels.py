@@ -118,9 +118,9 @@ def fusion(obj: Any, policy: Any) -> ReduceValue:
         return known
     fuse = sys.modules["cupy"].fuse
     if obj.name == obj.func.__name__:
-        return once(obj, Call(fuse, obj.func))
+        return once(obj, Call(fuse, obj.func), policy)
     decorate = Call(functools.partial(fuse, kernel_name=obj.name))
-    return once(obj, call_result(decorate, obj.func))
+    return once(obj, call_result(decorate, obj.func), policy)
 
 
 def jit_kernel(obj: Any, policy: Any) -> ReduceValue:
@@ -130,7 +130,7 @@ def jit_kernel(obj: Any, policy: Any) -> ReduceValue:
         return known
     rawkernel = sys.modules["cupyx.jit"].rawkernel
     decorate = Call(functools.partial(rawkernel, mode=obj._mode, device=obj._device))
-    return once(obj, call_result(decorate, with_text(obj._func)))
+    return once(obj, call_result(decorate, with_text(obj._func)), policy)
 
 
 def vectorized(obj: Any, policy: Any) -> ReduceValue:
@@ -143,4 +143,5 @@ def vectorized(obj: Any, policy: Any) -> ReduceValue:
     if obj.__doc__ != obj.pyfunc.__doc__:
         options["doc"] = obj.__doc__
     cls: Any = type(obj)
-    return once(obj, Call(functools.partial(cls, **options), with_text(obj.pyfunc)))
+    made = Call(functools.partial(cls, **options), with_text(obj.pyfunc))
+    return once(obj, made, policy)

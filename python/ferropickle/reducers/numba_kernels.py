@@ -53,10 +53,11 @@ def dispatcher(obj: Any, policy: Any) -> ReduceValue:
         options["link"] = tuple(_linked(part) for part in options["link"])
     jit = sys.modules["numba.cuda"].jit
     if obj._can_compile:
-        return once(obj, Call(_with(jit, options), obj.py_func))
+        return once(obj, Call(_with(jit, options), obj.py_func), policy)
     signatures = list(obj.overloads)
     given = signatures[0] if obj._specialized and len(signatures) == 1 else signatures
-    return once(obj, call_result(Call(_with(jit, options), given), obj.py_func))
+    made = call_result(Call(_with(jit, options), given), obj.py_func)
+    return once(obj, made, policy)
 
 
 def _with(function: Any, options: dict[str, Any]) -> Any:
@@ -77,7 +78,8 @@ def simulated(obj: Any, policy: Any) -> ReduceValue:
         return known
     options = {"device": obj._device, "fastmath": obj._fastmath}
     options = {name: True for name, value in options.items() if value}
-    return once(obj, Call(_with(sys.modules["numba.cuda"].jit, options), obj.fn))
+    made = Call(_with(sys.modules["numba.cuda"].jit, options), obj.fn)
+    return once(obj, made, policy)
 
 
 def launch(obj: Any, policy: Any) -> ReduceValue:
@@ -109,7 +111,7 @@ def vectorized(obj: Any, policy: Any) -> ReduceValue:
         return known
     signatures = [core.overloads[args].signature for core in cores for args in core.overloads]
     decorate = functools.partial(sys.modules["numba"].vectorize, signatures, target="cuda")
-    return once(obj, call_result(Call(decorate), function))
+    return once(obj, call_result(Call(decorate), function), policy)
 
 
 def generalized(obj: Any, policy: Any) -> ReduceValue:

@@ -53,7 +53,7 @@ def constexpr_function(obj: Any, policy: Any) -> ReduceValue:
 
 
 def _decorator(obj: Any) -> Any:
-    if obj.is_gluon():
+    if getattr(obj, "is_gluon", bool)():
         return sys.modules["triton.experimental.gluon"].jit
     return sys.modules["triton"].jit
 
@@ -67,7 +67,7 @@ def _decorated(obj: Any, policy: Any, decorator: Any, options: dict[str, Any]) -
     hooks = getattr(obj, "pre_run_hooks", None)
     if hooks:
         made.then(Call(setattr, made, "pre_run_hooks", hooks))
-    return once(obj, made)
+    return once(obj, made, policy)
 
 
 def _source(obj: Any) -> tuple[list[str], int] | None:
@@ -97,12 +97,12 @@ def autotuner(obj: Any, policy: Any) -> ReduceValue:
             "warmup": obj.num_warmups,
             "rep": obj.num_reps,
             "use_cuda_graph": obj.use_cuda_graph or None,
-            "cache_results": obj.cache_results or None,
+            "cache_results": getattr(obj, "cache_results", None) or None,
             "do_bench": None if _is_deprecated(obj) else obj._do_bench,
         }
     )
     decorate = Call(functools.partial(sys.modules["triton"].autotune, **options))
-    function, args = once(obj, call_result(decorate, obj.fn))
+    function, args = once(obj, call_result(decorate, obj.fn), policy)
     if not obj.cache:
         return function, args
     found = attribute(obj, "cache")
@@ -128,7 +128,7 @@ def heuristics(obj: Any, policy: Any) -> ReduceValue:
     if known is not None:
         return known
     decorate = Call(sys.modules["triton"].heuristics, obj.values)
-    return once(obj, call_result(decorate, obj.fn))
+    return once(obj, call_result(decorate, obj.fn), policy)
 
 
 # Of a compiled kernel: what the driver gave, and files of this machine.
@@ -147,4 +147,5 @@ def compiled_kernel(obj: Any, policy: Any) -> ReduceValue:
     state = {name: value for name, value in vars(obj).items() if name not in _TOLD_BY_THE_DRIVER}
     state.update(_OF_THE_PROCESS)
     made = Call(object.__new__, type(obj))
-    return once(obj, made.then(Call(dict.update, attribute(made, "__dict__"), state)))
+    made.then(Call(dict.update, attribute(made, "__dict__"), state))
+    return once(obj, made, policy)

@@ -1,6 +1,7 @@
 """What kernels of any library go by: names, text, one object per process. No library is needed."""
 
 import functools
+import gc
 import inspect
 import linecache
 import pickle
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import types
+from pathlib import Path
 
 import pytest
 
@@ -157,7 +159,7 @@ def test_closures_defaults_and_attributes_of_the_function_stay(library, tmp_path
 
 
 def test_a_kernel_is_made_once(library, tmp_path):
-    made = user(tmp_path, PROGRAM)["scale"]
+    made = user(tmp_path, PROGRAM.replace("Scales", "Once"))["scale"]
     first, second = dumps({"kernel": made}, library), dumps([made, made], library)
     elsewhere(
         pickle.dumps([first, second]),
@@ -186,13 +188,75 @@ def test_a_digest_tells_kernels_apart(library):
     one, other = library.Kernel(user), library.Kernel(user)
 
     def reduce(kernel):
-        return once(kernel, Call(library.Kernel, user), f"digest of {kernel.first}")
+        return once(kernel, Call(library.Kernel, user), key=f"digest of {kernel.first}")
 
     policy = fp.Policy(reducers={library.Kernel: reduce})
     assert fp.loads(fp.dumps(one, policy=policy)) is one
     assert fp.loads(fp.dumps(other, policy=policy)) is one
     other.first = 0
     assert fp.loads(fp.dumps(other, policy=policy)) is other
+
+
+def test_the_same_kernel_of_two_processes_is_one(library, tmp_path):
+    """The key is a digest of what the kernel is made of."""
+    program = f"""
+        import sys
+        sys.path[:0] = {[str(Path(fp.__file__).parents[1]), str(Path(__file__).parent)]!r}
+        import pathlib
+        import fp_library, test_kernel_forms as forms
+        made = forms.user(pathlib.Path({str(tmp_path)!r}), forms.PROGRAM.replace("3", sys.argv[1]))
+        sys.stdout.buffer.write(forms.dumps(made["scale"], fp_library))
+        """
+
+    def sent(factor):
+        command = [sys.executable, "-c", textwrap.dedent(program), factor]
+        done = subprocess.run(command, capture_output=True, env=environment(), check=True)
+        return done.stdout
+
+    one, same, other = sent("3"), sent("3"), sent("4")
+    assert one == same
+    elsewhere(
+        pickle.dumps([one, same, other]),
+        """
+        one, same, other = map(pickle.loads, obj)
+        assert one is same and one is not other
+        assert (one.function(1), other.function(1)) == (6, 8)
+        """,
+    )
+
+
+def recursive(library):
+    """A kernel whose function closes over it."""
+
+    def inner(x):
+        return (outer, x)
+
+    outer = library.Kernel(inner)
+    return outer
+
+
+def test_a_kernel_that_has_itself_in_it(library):
+    def reduce(kernel):
+        return once(kernel, Call(library.Kernel, kernel.function))
+
+    kernel = recursive(library)
+    data = fp.dumps(kernel, policy=fp.Policy(reducers={library.Kernel: reduce}))
+    assert fp.loads(data) is kernel
+    del kernel
+    gc.collect()
+    found = fp.loads(data)
+    assert found.function(1) == (found, 1)
+
+
+def test_what_a_kernel_is_made_of_cannot_be_pickled(library):
+    made = library.Kernel(user)
+
+    def reduce(kernel):
+        return once(kernel, Call(library.Kernel, sys._getframe()))
+
+    policy = fp.Policy(reducers={library.Kernel: reduce})
+    with pytest.raises(fp.PicklingError, match=r"^obj\['key'\]"):
+        fp.dumps({"key": made}, policy=policy)
 
 
 def test_names(library):
