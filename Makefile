@@ -79,6 +79,7 @@ gpu-check: ## on a machine with a GPU: a wheel, the device tests on the real dri
 	$(CHECK)/bin/python -m pip install --quiet 'pip==$(PIP_VERSION)'
 	$(CHECK)/bin/python -m pip install --quiet --force-reinstall --no-deps dist/ferropickle-*.whl
 	$(CHECK)/bin/python -m pip install --quiet --group test
+	@if command -v cargo >/dev/null; then FERROPICKLE_DRIVER=real cargo test --locked -p ferropickle-gpu --features cuda --test simulated; fi
 	FERROPICKLE_DRIVER=real $(CHECK)/bin/python -m pytest --junitxml=$(RESULTS)/gpu-check.xml tests/python/gpu $(PYTEST_ARGS)
 	FERROPICKLE_DRIVER=real $(CHECK)/bin/python benches/python/devices.py --record
 

@@ -249,17 +249,20 @@ impl DeviceArena {
     /// As [`DeviceArena::withdraw`].
     pub fn expire(&self, deadline: Duration) -> Result<usize, GpuError> {
         let inner = &*self.inner;
-        let mut late = Vec::new();
-        locked(&inner.sent).retain(|&(slot, since)| {
-            let keep = since.elapsed() < deadline;
-            if !keep {
-                late.push(slot);
-            }
-            keep
-        });
         let mut freed = inner.slots.reclaim(false);
-        for slot in late {
-            freed += usize::from(inner.withdraw(slot)?);
+        let all = std::mem::take(&mut *locked(&inner.sent));
+        let (mut late, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(_, since)| since.elapsed() >= deadline);
+        locked(&inner.sent).extend(others);
+        while let Some(sent) = late.pop() {
+            match inner.withdraw(sent.0) {
+                Ok(withdrawn) => freed += usize::from(withdrawn),
+                // The others are not forgotten.
+                Err(error) => {
+                    locked(&inner.sent).extend(late.into_iter().chain([sent]));
+                    return Err(error);
+                }
+            }
         }
         Ok(freed)
     }
@@ -286,6 +289,9 @@ impl Inner {
     }
 
     fn withdraw(&self, slot: SlotRef) -> Result<bool, GpuError> {
+        if !self.slots.is_busy(slot) {
+            return Ok(false);
+        }
         let current = self.stager.device().enter()?;
         // Who claims the memory next does not wait for what still fills it.
         let event = locked(&self.events).get(&slot.index).cloned().flatten();

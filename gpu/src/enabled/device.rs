@@ -11,6 +11,7 @@ use super::calls::{Calls, Handle, driver, started};
 use super::event::EventPool;
 #[cfg(unix)]
 use super::import::Peers;
+use super::kernel::Kernels;
 use super::staging::Stager;
 use crate::api::{DeviceId, GpuError};
 
@@ -24,6 +25,8 @@ pub struct Device {
     context: Handle,
     pub(super) events: EventPool,
     pub(super) stager: OnceLock<Stager>,
+    /// Empty where the driver does not take them: rows are copied one set at a time then.
+    pub(super) kernels: OnceLock<Option<Kernels>>,
     #[cfg(unix)]
     pub(super) blocks: Blocks,
     #[cfg(unix)]
@@ -81,6 +84,7 @@ pub fn open_device(id: DeviceId) -> Result<Arc<Device>, GpuError> {
         context,
         events: EventPool::default(),
         stager: OnceLock::new(),
+        kernels: OnceLock::new(),
         #[cfg(unix)]
         blocks: Blocks::default(),
         #[cfg(unix)]

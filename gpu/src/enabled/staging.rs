@@ -1,7 +1,7 @@
 //! Arrays between the device and the host: many at once, packed by a kernel, in few copies through locked memory.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use ferropickle_core::buffer::{Block, Buffer};
 use ferropickle_core::threads;
@@ -45,8 +45,6 @@ struct Inner {
     device: Arc<Device>,
     pool: PinnedPool,
     lanes: Lanes,
-    /// Empty where the driver does not take them: rows are copied one by one then.
-    kernels: OnceLock<Option<Kernels>>,
 }
 
 impl Stager {
@@ -55,8 +53,7 @@ impl Stager {
     pub fn new(device: &Arc<Device>, limit: usize) -> Self {
         let pool = PinnedPool::new(device, limit);
         let lanes = Lanes::new(device);
-        let (device, kernels) = (device.clone(), OnceLock::new());
-        Self { inner: Arc::new(Inner { device, pool, lanes, kernels }) }
+        Self { inner: Arc::new(Inner { device: device.clone(), pool, lanes }) }
     }
 
     /// The stager of a device: one for the process.
@@ -382,7 +379,7 @@ impl Stager {
 
     /// The kernels, if the driver takes them. What it refuses for good is not tried again.
     fn kernels(&self, current: &Current<'_>) -> Option<&Kernels> {
-        let known = &self.inner.kernels;
+        let known = &self.inner.device.kernels;
         if known.get().is_none() {
             match Kernels::load(current) {
                 Ok(loaded) => drop(known.set(Some(loaded))),

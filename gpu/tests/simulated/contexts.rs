@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferropickle_gpu::{GpuError, PinnedPool, Stream, devices, open_device, probe};
 
-use crate::{tests, user};
+use crate::{EVERYWHERE, tests, user};
 
 tests! {
     [("CUDASIM_DEVICES", "2")] => fn the_caller_s_context_is_left_as_it_was() {
@@ -23,7 +23,7 @@ tests! {
         assert_eq!(user::current(), own);
     }
 
-    [] => fn a_thread_without_a_context_needs_none() {
+    [EVERYWHERE] => fn a_thread_without_a_context_needs_none() {
         let device = open_device(devices().unwrap()[0]).unwrap();
         let thread = std::thread::spawn(move || {
             assert_eq!(user::current(), 0);
@@ -54,7 +54,7 @@ tests! {
         assert_eq!(open_device(hidden).err(), Some(GpuError::NotVisible(hidden)));
     }
 
-    [] => fn a_forked_child_is_refused_and_ends_nothing() {
+    [EVERYWHERE] => fn a_forked_child_is_refused_and_ends_nothing() {
         let device = open_device(devices().unwrap()[0]).unwrap();
         let pool = PinnedPool::new(&device, 1 << 20);
         pool.warm(1, 2).unwrap();

@@ -1,6 +1,9 @@
 //! The crate on the simulated driver, which is built first (`tests/cudasim`). A driver is one for a process, so
 //! each test runs in a process of its own: this test binary again, for that one test, with the driver's folder first on the
 //! library path.
+//!
+//! With `FERROPICKLE_DRIVER=real` those tests run that say so (`EVERYWHERE`), on the machine's own driver; the others hold work back, let
+//! calls fail or count them, which only the simulated one can.
 #![cfg(target_os = "linux")]
 
 mod contexts;
@@ -25,6 +28,14 @@ pub const HELD: (&str, &str) = ("CUDASIM_HOLD_US", "3000000");
 
 /// The newest of the simulated drivers.
 pub const NEWEST: &str = "13.2";
+
+/// The test runs on a real driver too.
+pub const EVERYWHERE: (&str, &str) = ("SIMULATED_TOO", "1");
+
+/// Whether the driver is the machine's own.
+pub fn is_real() -> bool {
+    std::env::var("FERROPICKLE_DRIVER").is_ok_and(|driver| driver == "real")
+}
 
 const CHILD: &str = "SIMULATED_CHILD";
 
@@ -52,13 +63,15 @@ pub fn is_child(name: &str, version: &str, environment: &[(&str, &str)]) -> bool
     if std::env::var(CHILD).is_ok_and(|child| child == name) {
         return true;
     }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(CHILD, name)
-        .env("LD_LIBRARY_PATH", drivers().join(version))
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, name);
+    if !is_real() {
+        command.env("LD_LIBRARY_PATH", drivers().join(version));
+    } else if !environment.contains(&EVERYWHERE) || version != NEWEST {
+        eprintln!("not run: {name} needs the simulated driver");
+        return false;
+    }
+    let output = command.envs(environment.iter().copied()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && text.contains("1 passed"),

@@ -6,7 +6,7 @@ use ferropickle_gpu::{
     Device, GpuError, Pinned, PinnedPool, Stream, StreamRef, devices, open_device,
 };
 
-use crate::{HELD, tests, user};
+use crate::{EVERYWHERE, HELD, tests, user};
 
 const OLD: &[u8; 4] = b"old ";
 const NEW: &[u8; 4] = b"new!";
@@ -49,7 +49,7 @@ impl Scene {
 }
 
 tests! {
-    [HELD] => fn what_the_producer_has_written_is_seen() {
+    [HELD, EVERYWHERE] => fn what_the_producer_has_written_is_seen() {
         let mut scene = scene();
         let producer = user::stream();
         scene.write_late(producer);
@@ -62,7 +62,7 @@ tests! {
         assert_eq!(scene.read_after(None).unwrap(), OLD);
     }
 
-    [HELD] => fn default_streams_are_producers_too() {
+    [HELD, EVERYWHERE] => fn default_streams_are_producers_too() {
         for producer in [StreamRef::Default, StreamRef::PerThread] {
             let mut scene = scene();
             scene.write_late(if producer == StreamRef::Default { 1 } else { 2 });
@@ -70,7 +70,7 @@ tests! {
         }
     }
 
-    [HELD] => fn the_producer_is_held_back_until_we_have_read() {
+    [HELD, EVERYWHERE] => fn the_producer_is_held_back_until_we_have_read() {
         let mut scene = scene();
         let producer = user::stream();
         let turn = scene.stream.after(Some(user::named(producer))).unwrap();
@@ -82,7 +82,7 @@ tests! {
         assert_eq!(user::read(scene.address, 4), NEW);
     }
 
-    [HELD] => fn a_turn_that_is_dropped_holds_the_producer_back() {
+    [HELD, EVERYWHERE] => fn a_turn_that_is_dropped_holds_the_producer_back() {
         let mut scene = scene();
         let producer = user::stream();
         {
@@ -104,7 +104,7 @@ tests! {
         assert_eq!(scene.buffer.bytes().unwrap(), NEW);
     }
 
-    [HELD] => fn where_nobody_can_be_held_back_the_call_waits() {
+    [HELD, EVERYWHERE] => fn where_nobody_can_be_held_back_the_call_waits() {
         let mut scene = scene();
         let turn = scene.stream.after(None).unwrap();
         user::copy_to_host(&scene.stream, scene.address, &mut scene.buffer, 4).unwrap();
@@ -114,7 +114,7 @@ tests! {
         assert_eq!(scene.buffer.bytes().unwrap(), OLD);
     }
 
-    [] => fn a_captured_stream_is_refused_and_its_capture_goes_on() {
+    [EVERYWHERE] => fn a_captured_stream_is_refused_and_its_capture_goes_on() {
         let mut scene = scene();
         let producer = user::stream();
         user::ok("cuStreamBeginCapture_v2", &[producer, 0]);
@@ -135,7 +135,7 @@ tests! {
         user::ok("cuStreamEndCapture", &[blocking, &raw mut graph as u64]);
     }
 
-    [] => fn what_we_make_spoils_no_capture() {
+    [EVERYWHERE] => fn what_we_make_spoils_no_capture() {
         let scene = scene();
         let captured = user::stream();
         user::ok("cuStreamBeginCapture_v2", &[captured, 0]);

@@ -1,8 +1,7 @@
 //! A second process on the simulated driver, told what to do line by line.
 //!
-//! It is this test binary again, running [`role`]. Descriptors are opened under `/proc`, as memory files can be.
+//! It is this test binary again, running [`role`]. Descriptors are told by their paths under `/proc`.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -35,10 +34,7 @@ pub fn export_line(export: &ArenaExport) -> String {
 
 pub fn import_line(stager: &Stager, line: &str) -> Result<DevicePeer, String> {
     let words: Vec<&str> = line.split(' ').collect();
-    let open = |path: &str| -> Result<OwnedFd, String> {
-        let file = File::options().read(true).write(true).open(path);
-        file.map(OwnedFd::from).map_err(|error| error.to_string())
-    };
+    let open = |path: &str| user::descriptor(path).map_err(|error| error.to_string());
     let (memory, slots) = (open(words[1])?, open(words[2])?);
     DevicePeer::import(stager.device(), &unhex(words[0]), memory, slots)
         .map_err(|error| error.to_string())
@@ -54,6 +50,7 @@ pub struct Peer {
 impl Peer {
     /// Starts one, with this process's driver and environment, but for what is given.
     pub fn start(environment: &[(&str, &str)]) -> Peer {
+        user::be_fetched_from();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "peer::role", "--nocapture", "--test-threads=1"])
             .env("SIMULATED_PEER", "1")
@@ -213,6 +210,7 @@ fn role() {
     if std::env::var_os("SIMULATED_PEER").is_none() {
         return;
     }
+    user::be_fetched_from();
     let stager = crate::staging::stager();
     let mut holding = Holding::default();
     for line in std::io::stdin().lines() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferropickle_gpu::{Device, GpuError, PinnedPool, Stream, devices, open_device};
 
-use crate::{HELD, tests, user};
+use crate::{EVERYWHERE, HELD, tests, user};
 
 const KIB: usize = 1 << 10;
 
@@ -27,7 +27,7 @@ tests! {
         assert_eq!(pool.grow().unwrap(), 0, "nothing was missed");
     }
 
-    [] => fn the_bound_holds() {
+    [EVERYWHERE] => fn the_bound_holds() {
         let pool = PinnedPool::new(&device(), 600 * KIB);
         assert_eq!(pool.warm(256 * KIB, 5).unwrap(), 2);
         assert_eq!(pool.locked(), 512 * KIB);
@@ -88,7 +88,7 @@ tests! {
         assert_eq!(buffer.bytes().unwrap(), b"two!", "the first copy does not come after all");
     }
 
-    [] => fn a_copy_stays_in_its_buffer() {
+    [EVERYWHERE] => fn a_copy_stays_in_its_buffer() {
         let device = device();
         user::use_device(0);
         let (stream, address) = (Stream::new(&device).unwrap(), user::device_memory(&[7; 100]));

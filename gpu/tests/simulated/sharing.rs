@@ -7,7 +7,7 @@ use ferropickle_gpu::{ArenaExport, DeviceArena, DevicePeer, GpuError, Region, St
 
 use crate::peer::{Peer, export_line, files, hex};
 use crate::staging::stager;
-use crate::{HELD, tests, user};
+use crate::{EVERYWHERE, HELD, tests, user};
 
 const MIB: usize = 1 << 20;
 
@@ -54,7 +54,7 @@ fn exchange() {
 }
 
 tests! {
-    [] => fn arrays_arrive_in_another_process() {
+    [EVERYWHERE] => fn arrays_arrive_in_another_process() {
         exchange();
         assert_eq!(user::reported("violations"), 0);
     }
@@ -106,7 +106,7 @@ tests! {
         peer.end();
     }
 
-    [] => fn a_message_is_taken_once_and_a_kept_one_until_it_is_withdrawn() {
+    [EVERYWHERE] => fn a_message_is_taken_once_and_a_kept_one_until_it_is_withdrawn() {
         let stager = stager();
         let (arena, export) = arena(&stager, 2 * MIB);
         let mut peers = [Peer::start(&[]), Peer::start(&[])];
@@ -132,7 +132,7 @@ tests! {
         peers.into_iter().for_each(Peer::end);
     }
 
-    [] => fn a_full_arena_says_so_and_what_nobody_takes_expires() {
+    [EVERYWHERE] => fn a_full_arena_says_so_and_what_nobody_takes_expires() {
         let stager = stager();
         let (arena, _export) = arena(&stager, 1);
         assert_eq!(arena.capacity(), 2 * MIB, "a granule");
@@ -147,7 +147,7 @@ tests! {
         assert_eq!(arena.send(&never, false).unwrap(), None);
     }
 
-    [] => fn what_comes_is_spread_into_arrays_of_the_user() {
+    [EVERYWHERE] => fn what_comes_is_spread_into_arrays_of_the_user() {
         let stager = stager();
         let from = stager.upload_new(&[b"abcdefgh", b"12"]).unwrap();
         let address = user::device_memory(&[b'.'; 32]);
@@ -177,7 +177,7 @@ tests! {
         other.end();
     }
 
-    [] => fn a_process_does_not_import_its_own() {
+    [EVERYWHERE] => fn a_process_does_not_import_its_own() {
         let stager = stager();
         let (_arena, export) = arena(&stager, MIB);
         let ArenaExport { note, memory, slots } = export;
@@ -185,7 +185,7 @@ tests! {
         assert!(matches!(error, GpuError::Unshareable(_)), "{error}");
     }
 
-    [] => fn notes_that_lie_are_refused_and_leave_nothing_behind() {
+    [EVERYWHERE] => fn notes_that_lie_are_refused_and_leave_nothing_behind() {
         let stager = stager();
         let (arena, export) = arena(&stager, 2 * MIB);
         let (second, other) = self::arena(&stager, 4 * MIB);
@@ -307,7 +307,7 @@ tests! {
         peer.end();
     }
 
-    [("CUDASIM_HOLD_US", "0")] => fn a_slot_is_not_filled_again_while_its_receiver_s_work_is_under_way() {
+    [("CUDASIM_HOLD_US", "0"), EVERYWHERE] => fn a_slot_is_not_filled_again_while_its_receiver_s_work_is_under_way() {
         let stager = stager();
         let (arena, export) = arena(&stager, 2 * MIB);
         let mut peer = Peer::start(&[("CUDASIM_HOLD_US", "500000")]);
@@ -322,7 +322,7 @@ tests! {
         peer.end();
     }
 
-    [("CUDASIM_HOLD_US", "0")] => fn a_capture_is_not_spoilt_by_messages_that_are_copied() {
+    [("CUDASIM_HOLD_US", "0"), EVERYWHERE] => fn a_capture_is_not_spoilt_by_messages_that_are_copied() {
         let stager = stager();
         let (arena, export) = arena(&stager, 2 * MIB);
         let mut peer = Peer::start(&[]);
@@ -340,7 +340,7 @@ tests! {
         peer.end();
     }
 
-    [] => fn a_forked_child_neither_sends_nor_ends_what_is_its_parent_s() {
+    [EVERYWHERE] => fn a_forked_child_neither_sends_nor_ends_what_is_its_parent_s() {
         let stager = stager();
         let (arena, export) = arena(&stager, 2 * MIB);
         let (regions, _) = three();

@@ -8,7 +8,7 @@ use ferropickle_gpu::wire::BlockNote;
 use crate::peer::{Peer, export_line, hex};
 use crate::sharing::arena;
 use crate::staging::stager;
-use crate::{HELD, tests, user};
+use crate::{EVERYWHERE, HELD, tests, user};
 
 const MIB: usize = 1 << 20;
 
@@ -44,7 +44,7 @@ tests! {
         peer.end();
     }
 
-    [("CUDASIM_HOLD_US", "0")] => fn a_receiver_that_dies_holds_nothing() {
+    [("CUDASIM_HOLD_US", "0"), EVERYWHERE] => fn a_receiver_that_dies_holds_nothing() {
         let stager = stager();
         let (arena, export) = arena(&stager, MIB);
         let mut peer = Peer::start(&[]);

@@ -6,7 +6,7 @@ use ferropickle_core::strided::{Axis, Layout};
 use ferropickle_gpu::plan::LARGE;
 use ferropickle_gpu::{Device, GpuError, Region, Stager, devices, open_device};
 
-use crate::{tests, user};
+use crate::{EVERYWHERE, tests, user};
 
 pub fn stager() -> Stager {
     let device = open_device(devices().unwrap()[0]).unwrap();
@@ -151,9 +151,9 @@ tests! {
         assert_eq!(down(&stager, &regions).unwrap(), data);
     }
 
-    [] => fn layouts_of_every_kind() {
+    [EVERYWHERE] => fn layouts_of_every_kind() {
         any_layout(40);
-        assert!(user::reported("cuLaunchKernel") > 0);
+        assert!(crate::is_real() || user::reported("cuLaunchKernel") > 0);
     }
 
     [("CUDASIM_FAULTS", "cuModuleLoadData:1=218")] => fn layouts_of_every_kind_without_a_kernel() {
@@ -174,7 +174,7 @@ tests! {
         assert_eq!(user::copies("DtoH"), (1, 1600));
     }
 
-    [] => fn what_is_large_comes_in_pieces_while_the_next_is_on_its_way() {
+    [EVERYWHERE] => fn what_is_large_comes_in_pieces_while_the_next_is_on_its_way() {
         let stager = stager();
         let size = 20 << 20;
         let data: Vec<u8> = (0..size).map(|i| (i * 7 + i / 4096) as u8).collect();
@@ -198,6 +198,9 @@ tests! {
         assert_eq!(made, seen);
         assert!(made[0] == data && made[1] == data[5..LARGE + 5]);
         assert!(made[2].chunks(16).zip(data.chunks(32)).all(|(found, row)| found == &row[..16]));
+        if crate::is_real() {
+            return;
+        }
         let log = user::log();
         let waits: Vec<usize> = (0..log.len()).filter(|&i| log[i] == "cuEventSynchronize").collect();
         let copies: Vec<usize> = (0..log.len()).filter(|&i| log[i].contains("DtoH")).collect();
@@ -226,7 +229,7 @@ tests! {
         assert!(pinned(again[0].as_ptr() as u64), "they went back");
     }
 
-    [] => fn kept_buffers_of_several_chunks() {
+    [EVERYWHERE] => fn kept_buffers_of_several_chunks() {
         let stager = stager();
         stager.pool().warm(32 << 20, 1).unwrap();
         let (mut data, mut regions) = blocks(1100, 7000);
@@ -235,7 +238,7 @@ tests! {
         regions.push(user::bytes(user::device_memory(data.last().unwrap()), size, None));
         let kept = stager.download_kept(&regions).unwrap();
         assert!(kept.iter().zip(&data).all(|(kept, data)| kept.as_slice() == data));
-        assert!(user::copies("DtoH").0 > 2);
+        assert!(crate::is_real() || user::copies("DtoH").0 > 2);
     }
 
     [] => fn new_memory_for_what_comes_up() {

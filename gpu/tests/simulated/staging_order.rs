@@ -3,7 +3,7 @@
 use ferropickle_gpu::{GpuError, Region, Stager, StreamRef};
 
 use crate::staging::stager;
-use crate::{HELD, tests, user};
+use crate::{EVERYWHERE, HELD, tests, user};
 
 const OLD: &[u8] = &[b'o'; 64];
 const NEW: &[u8] = &[b'n'; 64];
@@ -52,7 +52,7 @@ impl Scene {
 }
 
 tests! {
-    [HELD] => fn a_download_sees_what_was_queued_before_it() {
+    [HELD, EVERYWHERE] => fn a_download_sees_what_was_queued_before_it() {
         let scene = scene();
         scene.write_late();
         assert_eq!(scene.down(Some(user::named(scene.producer))).unwrap(), NEW);
@@ -74,7 +74,7 @@ tests! {
         }
     }
 
-    [HELD] => fn a_download_is_done_when_it_returns() {
+    [HELD, EVERYWHERE] => fn a_download_is_done_when_it_returns() {
         let scene = scene();
         let read = scene.down(Some(user::named(scene.producer))).unwrap();
         scene.write_late();
@@ -104,7 +104,7 @@ tests! {
         assert_eq!(user::host(read, 64), OLD);
     }
 
-    [HELD] => fn an_upload_comes_after_what_was_queued_before_it() {
+    [HELD, EVERYWHERE] => fn an_upload_comes_after_what_was_queued_before_it() {
         let scene = scene();
         scene.write_late();
         let stream = Some(user::named(scene.producer));
@@ -112,7 +112,7 @@ tests! {
         assert_eq!(scene.in_the_end(), [b'3'; 64]);
     }
 
-    [HELD] => fn a_snapshot_is_of_the_time_when_it_was_taken() {
+    [HELD, EVERYWHERE] => fn a_snapshot_is_of_the_time_when_it_was_taken() {
         let scene = scene();
         let stream = user::named(scene.producer);
         let copies = scene.stager.snapshot(&scene.regions(Some(stream))).unwrap();
@@ -132,7 +132,7 @@ tests! {
         assert_eq!(user::read(copies[0].address(), 64), NEW);
     }
 
-    [HELD] => fn a_snapshot_of_nobody_s_stream_is_done_when_it_returns() {
+    [HELD, EVERYWHERE] => fn a_snapshot_of_nobody_s_stream_is_done_when_it_returns() {
         let scene = scene();
         let copies = scene.stager.snapshot(&scene.regions(None)).unwrap();
         scene.write_late();
@@ -155,7 +155,7 @@ tests! {
         }
     }
 
-    [HELD] => fn a_fetch_comes_after_what_fills_a_buffer() {
+    [HELD, EVERYWHERE] => fn a_fetch_comes_after_what_fills_a_buffer() {
         let scene = scene();
         let buffers = scene.stager.upload_new(&[NEW, OLD, NEW]).unwrap();
         let mut made = [[0u8; 64]; 3];
@@ -165,7 +165,7 @@ tests! {
         assert_eq!(user::read(copies[0].address(), 64), NEW);
     }
 
-    [] => fn a_capture_refuses_and_goes_on() {
+    [EVERYWHERE] => fn a_capture_refuses_and_goes_on() {
         let scene = scene();
         user::ok("cuStreamBeginCapture_v2", &[scene.producer, 0]);
         let stream = Some(user::named(scene.producer));

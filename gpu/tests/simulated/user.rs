@@ -1,7 +1,9 @@
 //! What a user's own library does with the driver: calls by name, with statuses; and what tests ask of the simulator.
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int, c_long};
+use std::fs::File;
 use std::num::NonZeroUsize;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use cudarc::driver::sys;
 use ferropickle_core::copy::Source;
@@ -116,8 +118,11 @@ pub fn copy_to_device(
     unsafe { stream.copy_to_device(to, from, size) }
 }
 
-/// Tells the simulator something: `tests/cudasim/README.md`.
+/// Tells the simulator something: `tests/cudasim/README.md`. A real driver is not told.
 pub fn control(command: &str) {
+    if crate::is_real() {
+        return;
+    }
     let command = CString::new(command).unwrap();
     ok("cudasim_control", &[command.as_ptr() as u64]);
 }
@@ -150,6 +155,9 @@ pub fn log() -> Vec<String> {
 }
 
 fn report() -> String {
+    if crate::is_real() {
+        return "{}".into();
+    }
     type Report = unsafe extern "C" fn(*mut c_char, usize) -> usize;
     // SAFETY: tests run with a driver on the library path.
     let library = unsafe { sys::culib() };
@@ -161,7 +169,38 @@ fn report() -> String {
     String::from_utf8(text[..needed - 1].to_vec()).unwrap()
 }
 
+/// A descriptor of another process, by its path under `/proc`: opened, or where its file has no name that could be, fetched.
+pub fn descriptor(path: &str) -> std::io::Result<OwnedFd> {
+    let opened = File::options().read(true).write(true).open(path);
+    let numbers = path.strip_prefix("/proc/").and_then(|rest| rest.split_once("/fd/"));
+    let (Err(_), Some((process, number))) = (&opened, numbers) else {
+        return opened.map(OwnedFd::from);
+    };
+    let (process, number): (c_long, c_long) = (process.parse().unwrap(), number.parse().unwrap());
+    let checked = |descriptor: c_long| match descriptor {
+        // SAFETY: the call has just opened it for this process.
+        0.. => Ok(unsafe { OwnedFd::from_raw_fd(descriptor as c_int) }),
+        _ => Err(std::io::Error::last_os_error()),
+    };
+    const PIDFD_OPEN: c_long = 434;
+    const PIDFD_GETFD: c_long = 438;
+    // SAFETY: both calls take integers.
+    let process = checked(unsafe { syscall(PIDFD_OPEN, process, 0 as c_long, 0 as c_long) })?;
+    // SAFETY: as above.
+    checked(unsafe { syscall(PIDFD_GETFD, c_long::from(process.as_raw_fd()), number, 0 as c_long) })
+}
+
+/// Lets processes that this one has started fetch its descriptors, where the system asks for that.
+pub fn be_fetched_from() {
+    const SET_PTRACER: c_int = 0x5961_6d61;
+    const ANY: c_long = -1;
+    // SAFETY: the call takes integers; where the system does not ask, it fails and changes nothing.
+    unsafe { prctl(SET_PTRACER, ANY, 0 as c_long, 0 as c_long, 0 as c_long) };
+}
+
 unsafe extern "C" {
+    fn syscall(number: c_long, ...) -> c_long;
+    fn prctl(option: c_int, ...) -> c_int;
     fn fork() -> c_int;
     fn waitpid(process: c_int, status: *mut c_int, options: c_int) -> c_int;
     fn _exit(status: c_int) -> !;
