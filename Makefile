@@ -27,7 +27,7 @@ EXTENSION := $(STAMPS)/extension
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) \
     $(shell find core gpu numpy_ext python -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help demo test test-rust test-py test-gpu-peers test-kernels gpu-check cudasim conformance lint lint-rust lint-py fmt bench bench-full fuzz matrix wheel clean FORCE
+.PHONY: help demo test test-rust test-py test-gpu-peers test-kernels gpu-check cudasim conformance lint lint-rust lint-py fmt bench bench-full guard guard-baseline fuzz matrix wheel clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +108,12 @@ fmt: $(STAMPS)/group-lint ## format Rust and Python
 
 bench: $(EXTENSION) $(STAMPS)/group-test $(STAMPS)/group-bench ## beside other serializers, short: less than three minutes
 	$(BIN)/python benches/python/suite.py --short
+
+guard: $(EXTENSION) ## instruction counts of dumps and loads beside the committed baseline; needs valgrind
+	$(BIN)/python benches/guard/guard.py
+
+guard-baseline: $(EXTENSION) ## write that baseline anew
+	$(BIN)/python benches/guard/guard.py --baseline
 
 BENCH_RECORD := $(shell $(PYTHON) -c 'import sys; print("cpython-%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
