@@ -17,6 +17,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
+import byhand
 import checks
 import report
 
@@ -45,6 +46,7 @@ MAKERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     BASE: pipe,
     OURS: channel,
     "Channel, socket alone": channel_alone,
+    "pickle, shared memory by hand": byhand.pair,
 }
 
 

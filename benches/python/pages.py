@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import checks
 import imports
 import report
 from targets import FLAT, GROWTH
@@ -41,6 +42,8 @@ def section_text(name: str, results: list[report.Result], markdown: bool) -> str
     if kind in ("times", "growth", "memory", "threads"):
         lines += [f"* {line}" if markdown else line for line in report.reasons(results)] + [""]
     lines.append(NOTES[kind])
+    if kind in ("files", "processes", "channel"):
+        lines += checks.lines(results).splitlines()
     if kind == "times":
         lines += [*filter(None, [report.spread(results), report.summary(results)])]
     return "\n".join(lines)

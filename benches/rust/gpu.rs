@@ -6,7 +6,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ferropickle_core::strided::{Axis, Layout};
+use ferropickle_gpu::DeviceId;
 use ferropickle_gpu::plan::{Room, Shape, plan};
+use ferropickle_gpu::wire::ArenaNote;
 
 /// As transfers between device and host have it.
 const ROOM: Room = Room { bytes: 7 << 20, table: 1 << 20 };
@@ -50,5 +52,23 @@ fn transfers(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, transfers);
+/// One strided array by the driver's own copies of rows, without a kernel.
+fn rows(c: &mut Criterion) {
+    let axes = [Axis { len: 1 << 12, stride: 1 << 14 }, Axis { len: 1 << 10, stride: 8 }];
+    let shape = Shape::new(1 << 20, &Layout::new(axes, 4).expect("fits")).expect("few axes");
+    c.benchmark_group("gpu/rows").bench_function("4 Mi elements", |b| {
+        b.iter(|| shape.rows(0, black_box(shape.bytes())).map(|rows| rows.height).sum::<usize>());
+    });
+}
+
+/// What processes tell each other of their arenas.
+fn notes(c: &mut Criterion) {
+    let device = DeviceId::from_bytes([7; 16]);
+    let note = ArenaNote { device, id: 1, size: 1 << 30, granule: 2 << 20, maker: 2 };
+    c.benchmark_group("gpu/notes").bench_function("an arena, there and back", |b| {
+        b.iter(|| ArenaNote::read(&black_box(&note).bytes()).map(|read| read.size));
+    });
+}
+
+criterion_group!(benches, transfers, rows, notes);
 criterion_main!(benches);

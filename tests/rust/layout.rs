@@ -45,6 +45,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "gpu/tests/simulated/user.rs",
         "copies by address and driver calls, as those who use the crate make them",
     ),
+    ("benches/rust/memory.rs", "strided memory to measure the copies of, named by its address"),
     // The simulated driver is a library in C's terms; what that needs is in four files.
     ("tests/cudasim/src/api.rs", "exports the driver's C functions"),
     ("tests/cudasim/src/bytes.rs", "the memory of simulated devices, read and written by address"),
