@@ -1,9 +1,8 @@
-//! Parcels with no interpreter: packing and reading them, checksums, compression, checks of streams.
+//! Parcels with no interpreter: packing and reading them, checksums, compression.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ferropickle_benches::{Rng, payloads, stream};
+use ferropickle_benches::Rng;
 use ferropickle_core::buffer::BufferDesc;
-use ferropickle_core::decode::verify::verify;
 use ferropickle_core::parcel::codec::{compressed, decompress};
 use ferropickle_core::parcel::pack::pack;
 use ferropickle_core::parcel::unpack::Layout;
@@ -27,7 +26,9 @@ fn measurements(len: usize) -> Vec<u8> {
 
 fn packing(c: &mut Criterion) {
     let mut group = c.benchmark_group("parcel");
-    for (name, count, len) in [("one buffer of 16 MiB", 1, 16 * MIB), ("4,096 of 1 KiB", 4096, 1024)] {
+    for (name, count, len) in
+        [("one buffer of 16 MiB", 1, 16 * MIB), ("4,096 of 1 KiB", 4096, 1024)]
+    {
         let buffers: Vec<Vec<u8>> = (0..count).map(|n| vec![n as u8; len]).collect();
         for (kind, checksum) in [("", Checksum::Nothing), (", checksums", Checksum::Xxh3)] {
             let spec = Spec { checksum, compression: None };
@@ -84,15 +85,5 @@ fn compression(c: &mut Criterion) {
     group.finish();
 }
 
-fn verified(c: &mut Criterion) {
-    let mut group = c.benchmark_group("check of a stream");
-    for (name, elements, value) in payloads() {
-        let bytes = stream(&value);
-        group.throughput(Throughput::Elements(elements as u64));
-        group.bench_function(name, |b| b.iter(|| verify(black_box(&bytes)).is_ok()));
-    }
-    group.finish();
-}
-
-criterion_group!(benches, packing, checksums, compression, verified);
+criterion_group!(benches, packing, checksums, compression);
 criterion_main!(benches);
