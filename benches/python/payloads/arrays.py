@@ -11,9 +11,10 @@ from .plain import str_ascii_unique
 from .table import payload, rng_of
 
 _NUMPY = ("numpy",)
+_IN_BAND = {"needs": _NUMPY, "also": ("joblib",)}
 
 
-@payload(10_000, "arrays of 1 KiB", needs=_NUMPY)
+@payload(10_000, "arrays of 1 KiB", **_IN_BAND)
 def arrays_1k(n: int) -> Any:
     import numpy as np
 
@@ -25,7 +26,7 @@ def _arrays_1k_oob(n: int) -> Any:
     return arrays_1k(n)
 
 
-@payload(1_000, "arrays of 64 KiB", needs=_NUMPY)
+@payload(1_000, "arrays of 64 KiB", **_IN_BAND)
 def arrays_64k(n: int) -> Any:
     import numpy as np
 
@@ -37,7 +38,7 @@ def _arrays_64k_oob(n: int) -> Any:
     return arrays_64k(n)
 
 
-@payload(100, "arrays of 256 KiB in a dict", needs=_NUMPY)
+@payload(100, "arrays of 256 KiB in a dict", **_IN_BAND)
 def dict_of_arrays(n: int) -> Any:
     import numpy as np
 
@@ -49,14 +50,14 @@ def _dict_of_arrays_oob(n: int) -> Any:
     return dict_of_arrays(n)
 
 
-@payload(10_000, "rows of one array", needs=_NUMPY)
+@payload(10_000, "rows of one array", **_IN_BAND)
 def array_rows(n: int) -> Any:
     import numpy as np
 
     return list(np.arange(n * 16, dtype=np.float64).reshape(n, 16))
 
 
-@payload(256, "MiB in band", needs=_NUMPY, clock="wall")
+@payload(256, "MiB in band", **_IN_BAND, clock="wall")
 def array_inband(n: int) -> Any:
     import numpy as np
 
@@ -68,35 +69,35 @@ def _array_oob(n: int) -> Any:
     return array_inband(n)
 
 
-@payload(64, "MiB, every second column", needs=_NUMPY, clock="wall")
+@payload(64, "MiB, every second column", **_IN_BAND, clock="wall")
 def array_strided(n: int) -> Any:
     import numpy as np
 
     return np.arange(n * 2**18, dtype=np.float64).reshape(-1, 2048)[:, ::2]
 
 
-@payload(64, "MiB, every second row", needs=_NUMPY, clock="wall")
+@payload(64, "MiB, every second row", **_IN_BAND, clock="wall")
 def array_rows_strided(n: int) -> Any:
     import numpy as np
 
     return np.arange(n * 2**18, dtype=np.float64).reshape(-1, 2048)[::2]
 
 
-@payload(64, "MiB, turned, with gaps", needs=_NUMPY, clock="wall")
+@payload(64, "MiB, turned, with gaps", **_IN_BAND, clock="wall")
 def array_turned(n: int) -> Any:
     import numpy as np
 
     return np.arange(n * 2**18, dtype=np.float64).reshape(-1, 2048)[:, ::2].T
 
 
-@payload(64, "MiB, first index fastest", needs=_NUMPY, clock="wall")
+@payload(64, "MiB, first index fastest", **_IN_BAND, clock="wall")
 def array_fortran(n: int) -> Any:
     import numpy as np
 
     return np.asfortranarray(np.arange(n * 2**17, dtype=np.float64).reshape(-1, 1024))
 
 
-@payload(500_000, "rows of (i4, f8, S10)", needs=_NUMPY)
+@payload(500_000, "rows of (i4, f8, S10)", **_IN_BAND)
 def array_structured(n: int) -> Any:
     import numpy as np
 
@@ -106,14 +107,14 @@ def array_structured(n: int) -> Any:
     return array
 
 
-@payload(100_000, "strings of U12", needs=_NUMPY)
+@payload(100_000, "strings of U12", **_IN_BAND)
 def array_str_U(n: int) -> Any:
     import numpy as np
 
     return np.array([f"value {i % 10_000}" for i in range(n)], dtype="U12")
 
 
-@payload(100_000, "records", needs=_NUMPY)
+@payload(100_000, "records", **_IN_BAND)
 def array_records(n: int) -> Any:
     import numpy as np
 
@@ -122,7 +123,7 @@ def array_records(n: int) -> Any:
     return array
 
 
-@payload(20_000, "np.float64", needs=_NUMPY)
+@payload(20_000, "np.float64", **_IN_BAND)
 def numpy_scalars(n: int) -> Any:
     import numpy as np
 
@@ -130,7 +131,7 @@ def numpy_scalars(n: int) -> Any:
     return [np.float64(rng.random()) for _ in range(n)]
 
 
-@payload(50_000, "objects", needs=_NUMPY)
+@payload(50_000, "objects", **_IN_BAND)
 def array_object(n: int) -> Any:
     import numpy as np
 
@@ -148,7 +149,7 @@ def pandas_frame(n: int) -> Any:
     return pd.DataFrame({"a": np.arange(n) / 7, "b": np.arange(n), "t": times})
 
 
-@payload(1_000_000, "rows x 6 float64", needs=("numpy", "pandas"), clock="wall")
+@payload(1_000_000, "rows x 6 float64", needs=("numpy", "pandas"), also=("joblib",), clock="wall")
 def pandas_numeric(n: int) -> Any:
     import numpy as np
     import pandas as pd
@@ -164,6 +165,6 @@ def _pandas_numeric_oob(n: int) -> Any:
     return pandas_numeric(n)
 
 
-@payload(64, "MiB", clock="wall")
+@payload(64, "MiB", also=("joblib",), clock="wall")
 def bytearray_big(n: int) -> Any:
     return bytearray(rng_of().randbytes(2**20) * n)
