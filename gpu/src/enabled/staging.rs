@@ -29,7 +29,8 @@ const PARALLEL_FROM: usize = 1 << 20;
 /// The driver's statuses for a module that it will never take: no code for the device, PTX that is wrong or too new, no compiler.
 const NEVER: [i32; 5] = [209, 218, 221, 222, 223];
 
-/// Told of bytes that have arrived: which array, where in its packed bytes, the bytes. Those of an array come in order.
+/// Told of bytes that have arrived: which array, where in its packed bytes, the bytes. Those of an array come in order. It is called
+/// in the midst of a transfer: it takes no lock that one who waits to transfer may hold.
 pub type Seen<'s> = &'s mut dyn FnMut(usize, usize, &[u8]);
 
 /// Moves arrays between a device and the host, and on the device. A clone is the same one.

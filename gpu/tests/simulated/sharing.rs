@@ -80,6 +80,7 @@ tests! {
         let sent = arena.send(&region, false).unwrap().unwrap();
         assert_eq!(peer.ask(&format!("read {}", hex(&sent.note))), format!("ok {}", hex(b"new!")));
         // Without the event the receiver is too early: it finds what was there before.
+        user::control("hold 20000000");
         user::write_late(address, user::locked(b"late"), 4, producer);
         let sent = arena.send(&region, false).unwrap().unwrap();
         let note = SlotNote { event: None, ..SlotNote::read(&sent.note).unwrap() };

@@ -115,13 +115,14 @@ tests! {
 
     [("CUDASIM_HOLD_US", "0")] => fn a_message_that_comes_late_is_not_waited_for_and_goes_back_when_it_is_there() {
         let stager = stager();
-        let mut peer = Peer::start(&[("CUDASIM_HOLD_US", "400000")]);
+        let mut peer = Peer::start(&[("CUDASIM_HOLD_US", "60000000")]);
         let imported = import_line(&stager, &peer.ask("arena 2000000")).unwrap();
         let note = unhex(&peer.ask("send 1 1000"));
         assert_eq!(imported.receive(&note, Duration::from_millis(10)).err(), Some(GpuError::Late));
         assert_eq!(peer.ask("busy"), "1", "it may still be filled");
         peer.ask("settle");
         let next = unhex(&peer.ask("send 2 1000"));
+        peer.ask("settle");
         assert_eq!(user::read(imported.receive(&next, PATIENCE).unwrap().address(), 4), [2; 4]);
         assert_eq!(peer.ask("busy"), "0");
         assert_eq!(imported.receive(&note, PATIENCE).err(), Some(GpuError::Lost), "it was taken before");

@@ -105,17 +105,22 @@ tests! {
         let (arena, export) = arena(&stager, MIB);
         let mut peer = Peer::start(&[]);
         peer.ask(&format!("import {}", export_line(&export)));
-        let (address, fresh, producer) = (user::device_memory(b"old."), user::locked(b"new!"), user::stream());
-        user::control("hold 300000");
-        for (stream, expected) in [(user::stream(), b"old."), (producer, b"new!")] {
-            user::write_late(address, fresh, 4, producer);
+        let (address, fresh) = (user::device_memory(b"old."), user::locked(b"new!"));
+        let mut share = |writer, stream| {
+            user::write_late(address, fresh, 4, writer);
             let region = user::bytes(address, 4, Some(user::named(stream)));
             let (sent, block) = arena.share(&region, false).unwrap().unwrap();
-            if stream != producer {
+            // What somebody waits for is not held.
+            if stream != writer {
                 user::ok("cuStreamSynchronize", &[stream]);
             }
-            assert_eq!(peer.ask(&format!("share {} {}", hex(&sent.note), hex(&block))), ok(expected));
-        }
+            peer.ask(&format!("share {} {}", hex(&sent.note), hex(&block)))
+        };
+        user::control("hold 20000000");
+        assert_eq!(share(user::stream(), user::stream()), ok(b"old."), "another stream's");
+        user::control("hold 100000");
+        let writer = user::stream();
+        assert_eq!(share(writer, writer), ok(b"new!"));
         peer.end();
     }
 
