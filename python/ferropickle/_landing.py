@@ -39,7 +39,7 @@ def land(
     lands = _LANDINGS.get(name)
     if lands is None:
         return _on_host(name, function, args), False
-    target = _target(sender, policy)
+    target = None if isinstance(function, _Absent) else _target(sender, policy)
     if target is None:
         # What follows is made of an array of the host's, and has to come here as well.
         return _HOST_FORMS[name](*args), False

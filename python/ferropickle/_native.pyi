@@ -111,7 +111,8 @@ class Described:
 class DeviceStandIn:
     @property
     def device_buffer(self) -> DeviceBuffer: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class DeviceBuffer:

@@ -30,7 +30,8 @@ def array_interface(obj: Any, policy: Any) -> ReduceValue:
         return NotImplemented
     try:
         interface = obj.__cuda_array_interface__
-    except AttributeError:
+    except (AttributeError, NotImplementedError, TypeError):
+        # As classes say it whose instances are not all on a device.
         return _dlpack(obj)
     if interface.get("mask") is not None:
         refuse(obj, "arrays on a device with a mask have no form; pickle data and mask")
@@ -121,7 +122,10 @@ _TENSOR = struct.Struct("@PiiiBBHPPQ")
 def _dlpack(obj: Any) -> ReduceValue:
     if not hasattr(obj, "__dlpack_device__"):
         return NotImplemented
-    kind, ordinal = obj.__dlpack_device__()
+    try:
+        kind, ordinal = obj.__dlpack_device__()
+    except (AttributeError, BufferError, NotImplementedError, TypeError):
+        return NotImplemented
     if kind not in (_CUDA, _CUDA_MANAGED):
         return NotImplemented
     # The producer orders its work before the default stream, which waits for ours in turn. The

@@ -245,9 +245,31 @@ class Wrapper:
         return self.array.__cuda_array_interface__
 
 
-class Reduced(Wrapper):
+class Reduced:
+    """An array that says itself how it is pickled."""
+
+    interface = None
+
+    @property
+    def __cuda_array_interface__(self):
+        return self.interface
+
     def __reduce__(self):
-        return Reduced, (None,)
+        return Reduced, ()
+
+
+class Sometimes:
+    """An object that may be on a device, and says that it is not."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    @property
+    def __cuda_array_interface__(self):
+        raise self.kind("not on a device")
+
+    def __dlpack_device__(self):
+        raise self.kind("not on a device")
 
 
 @on_driver()
@@ -258,4 +280,8 @@ def test_objects_that_pickle_by_themselves_stay_what_they_are(d):
     wrapped = in_band(Wrapper(array))
     assert (type(wrapped), wrapped.name) == (Wrapper, "wrapped")
     equal(wrapped, base)
-    assert in_band(Reduced(array)).array is None
+    reduced = Reduced()
+    reduced.interface = array.__cuda_array_interface__
+    assert in_band(reduced).interface is None
+    for kind in (AttributeError, NotImplementedError, TypeError):
+        assert in_band(Sometimes(kind)).kind is kind
