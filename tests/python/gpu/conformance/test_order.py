@@ -257,6 +257,37 @@ def test_a_relaxed_thread_may_allocate_during_a_capture(d):
 
 
 @on_driver()
+def test_a_relaxed_thread_may_do_all_that_a_transfer_does_during_a_capture(d):
+    address, _, fresh = prepare(d)
+    stream, other, graph = d.stream(NON_BLOCKING), d.stream(NON_BLOCKING), ctypes.c_uint64()
+    d.cuStreamBeginCapture_v2(stream, 0)
+    d.cuThreadExchangeStreamCaptureMode(ctypes.byref(ctypes.c_uint(2)))
+    d.cuMemcpyHtoDAsync_v2(address, fresh, 16, other)
+    event = d.event()
+    d.cuEventRecord(event, other)
+    assert d.status("cuEventQuery", event) in (0, 600)
+    d.cuEventSynchronize(event)
+    assert d.status("cuEventQuery", event) == 0
+    d.cuStreamSynchronize(other)
+    d.cuEventDestroy_v2(event)
+    d.cuMemFree_v2(d.alloc(64))
+    d.cuMemFreeHost(d.get("cuMemHostAlloc", 4096, 1))
+    d.get("cuModuleLoadData", ctypes.c_char_p(b".version 8.0\n.target sm_75\n.address_size 64\n"))
+    d.cuStreamDestroy_v2(d.stream(NON_BLOCKING))
+    d.cuStreamEndCapture(stream, ctypes.byref(graph))
+
+
+@on_driver()
+def test_waiting_for_the_context_spoils_a_capture(d):
+    d.context()
+    stream = d.stream(NON_BLOCKING)
+    d.cuStreamBeginCapture_v2(stream, 0)
+    d.cuThreadExchangeStreamCaptureMode(ctypes.byref(ctypes.c_uint(2)))
+    assert d.status("cuCtxSynchronize") == 900
+    assert d.status("cuStreamEndCapture", stream, ctypes.byref(ctypes.c_uint64())) == 901
+
+
+@on_driver()
 def test_the_legacy_stream_spoils_the_capture_of_a_blocking_one(d):
     address, copy, _ = prepare(d)
     stream = d.stream()

@@ -11,6 +11,7 @@ import tempfile
 from helpers.cuda import Peer, on_driver
 
 INVALID_VALUE = 1
+NOT_READY = 600
 GRANULE = 2 << 20
 POSIX = 1
 
@@ -188,6 +189,31 @@ def test_an_event_orders_two_processes(d):
         assert peer.receive() == b"late"
 
 
+def ask_for_an_event(d, other):
+    d.context()
+    address = opened(d, other.receive())
+    event = d.get("cuIpcOpenEventHandle", Handle.from_buffer_copy(other.receive()))
+    while (status := d.status("cuEventQuery", event)) == NOT_READY:
+        pass
+    assert status == 0
+    other.send(d.read(address, 4))
+    d.cuEventDestroy_v2(event)
+
+
+@on_driver(hold_us=100_000)
+def test_an_event_of_another_process_can_be_asked(d):
+    d.context()
+    address, stream, event = d.alloc(GRANULE), d.stream(1), d.event(4 | 2)
+    fresh = d.pinned(4)
+    fresh.raw = b"late"
+    d.cuMemcpyHtoDAsync_v2(address, fresh, 4, stream)
+    d.cuEventRecord(event, stream)
+    with Peer(ask_for_an_event) as peer:
+        peer.send(handle_of(d, address))
+        peer.send(bytes(d.get("cuIpcGetEventHandle", event, kind=Handle).data))
+        assert peer.receive() == b"late"
+
+
 # ---- memory without an address -----------------------------------------------------------------
 
 
@@ -261,6 +287,18 @@ def test_mapped_memory_needs_access_and_whole_granules(d):
     assert d.status("cuMemUnmap", address, 4096) == INVALID_VALUE, "only as a whole"
     d.cuMemUnmap(address, GRANULE)
     d.cuMemAddressFree(address, GRANULE)
+
+
+@on_driver()
+def test_no_more_is_mapped_than_there_is(d):
+    d.context()
+    memory = create(d, GRANULE)
+    address = d.get("cuMemAddressReserve", 2 * GRANULE, 0, 0, 0)
+    assert d.status("cuMemMap", address, 2 * GRANULE, 0, memory, 0) == INVALID_VALUE
+    descriptor = d.get("cuMemExportToShareableHandle", memory, POSIX, 0, kind=ctypes.c_int)
+    again = d.get("cuMemImportFromShareableHandle", descriptor, POSIX)
+    os.close(descriptor)
+    assert d.status("cuMemMap", address, 2 * GRANULE, 0, again, 0) == INVALID_VALUE
 
 
 @on_driver()
