@@ -210,6 +210,18 @@ pub fn plan(shapes: &[Shape], room: Room) -> Vec<Chunk> {
     plan.chunks
 }
 
+/// Where buffers of these lengths begin one after another, and where the last ends; `None` if that is too far.
+pub fn places(lens: &[usize], align: usize) -> Option<(Vec<usize>, usize)> {
+    let mut end = 0usize;
+    let place = |&len: &usize| {
+        let at = end.checked_next_multiple_of(align)?;
+        end = at.checked_add(len)?;
+        Some(at)
+    };
+    let places = lens.iter().map(place).collect::<Option<_>>()?;
+    Some((places, end))
+}
+
 struct Planner {
     chunks: Vec<Chunk>,
     room: Room,

@@ -40,6 +40,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("gpu/src/enabled/shared.rs", "maps device memory that processes share"),
     ("gpu/src/enabled/staging.rs", "gives arrays that were checked to the copies"),
     ("gpu/src/enabled/stream.rs", "calls on streams"),
+    ("gpu/src/enabled/within.rs", "gives arrays that were checked to the copies"),
     ("gpu/src/region.rs", "whoever names device memory vouches for it"),
     (
         "gpu/tests/simulated/user.rs",

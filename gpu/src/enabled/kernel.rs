@@ -3,13 +3,16 @@
 use std::ffi::{CStr, c_void};
 
 use super::calls::Handle;
-use super::device::{Current, Relaxed};
+use super::device::{Current, Device, Relaxed};
 use super::stream::Stream;
 use crate::api::GpuError;
 use crate::plan::Table;
 
 /// The kernels of `kernels/pack.cu`, as the driver takes them: with a zero behind.
 const PACK: &str = concat!(include_str!("../../kernels/pack.ptx"), "\0");
+
+/// The driver's statuses for a module that it will never take: no code for the device, PTX that is wrong or too new, no compiler.
+const NEVER: [i32; 5] = [209, 218, 221, 222, 223];
 
 /// Threads of a block.
 const THREADS: u32 = 128;
@@ -30,8 +33,23 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
+    /// Those of a device, if the driver takes them. What it refuses for good is not tried again.
+    pub fn of<'d>(device: &'d Device, current: &Current<'_>) -> Option<&'d Kernels> {
+        let known = &device.kernels;
+        if known.get().is_none() {
+            match Kernels::load(current) {
+                Ok(loaded) => drop(known.set(Some(loaded))),
+                Err(GpuError::Failed { code, .. }) if NEVER.contains(&code) => {
+                    drop(known.set(None))
+                }
+                Err(_) => return None,
+            }
+        }
+        known.get()?.as_ref()
+    }
+
     /// Loads the kernels. The driver compiles them, which takes a moment.
-    pub fn load(current: &Current<'_>) -> Result<Self, GpuError> {
+    fn load(current: &Current<'_>) -> Result<Self, GpuError> {
         let mut module = 0;
         let _relaxed = Relaxed::new(current.calls)?;
         // SAFETY: the image is text with a zero at its end; `module` is live. It stays loaded as long as the context.

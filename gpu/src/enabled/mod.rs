@@ -10,8 +10,10 @@ mod calls;
 mod copy;
 #[allow(unsafe_code, reason = "calls on contexts")]
 mod device;
+mod edges;
 #[allow(unsafe_code, reason = "calls on events")]
 mod event;
+mod host;
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "waits for the work of the context")]
 mod import;
@@ -37,14 +39,17 @@ mod shared;
 mod staging;
 #[allow(unsafe_code, reason = "calls on streams")]
 mod stream;
+#[allow(unsafe_code, reason = "gives arrays that were checked to the copies")]
+mod within;
 
 #[cfg(unix)]
 pub use arena::{ArenaExport, DeviceArena, Sent};
 pub use device::{Current, Device, devices, open_device};
+pub use host::Seen;
 #[cfg(unix)]
 pub use import::DevicePeer;
 pub use memory::DeviceBuffer;
 pub use pinned::{Pinned, PinnedPool};
 pub use probe::{driver_present, probe};
-pub use staging::{Seen, Stager};
+pub use staging::Stager;
 pub use stream::{Stream, Turn};

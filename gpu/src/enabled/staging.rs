@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ferropickle_core::buffer::{Block, Buffer};
-use ferropickle_core::threads;
 
 use super::device::{Current, Device};
+use super::edges::{Edges, between};
+use super::host::{Seen, copy_all, image, load, unload};
 use super::kernel::{Kernels, Way};
-use super::lane::{Lane, Lanes, Mover, ROOM, ROOM_ON_DEVICE, fence};
+use super::lane::{Lane, Lanes, Mover, ROOM, fence};
 use super::memory::{DeviceBuffer, DeviceMemory, mark};
 use super::pinned::PinnedPool;
 use super::pointer::ask;
-use super::stream::{Stream, Turn};
-use crate::api::{GpuError, Memory, StreamRef};
-use crate::plan::{ALIGN, Chunk, Part, Shape, plan};
+use crate::api::{GpuError, Memory};
+use crate::plan::{ALIGN, Chunk, Shape, places, plan};
 use crate::region::Region;
 
 /// Locked memory of kept buffers at most, unless the stager's maker says otherwise.
@@ -23,29 +23,19 @@ const LIMIT: usize = 256 << 20;
 /// Where buffers in device memory begin: as the driver's own allocations do.
 pub(super) const DEVICE_ALIGN: usize = 256;
 
-/// From so many bytes on several threads copy between a locked buffer and the caller's memory.
-const PARALLEL_FROM: usize = 1 << 20;
-
-/// The driver's statuses for a module that it will never take: no code for the device, PTX that is wrong or too new, no compiler.
-const NEVER: [i32; 5] = [209, 218, 221, 222, 223];
-
-/// Told of bytes that have arrived: which array, where in its packed bytes, the bytes. Those of an array come in order. It is called
-/// in the midst of a transfer: it takes no lock that one who waits to transfer may hold.
-pub type Seen<'s> = &'s mut dyn FnMut(usize, usize, &[u8]);
-
 /// Moves arrays between a device and the host, and on the device. A clone is the same one.
 ///
 /// After the first transfer (of as many threads as transfer at a time) nothing is allocated on the device, no memory locked, and
 /// no stream or event made by any that names its own target.
 #[derive(Clone)]
 pub struct Stager {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     device: Arc<Device>,
     pool: PinnedPool,
-    lanes: Lanes,
+    pub(super) lanes: Lanes,
 }
 
 impl Stager {
@@ -213,120 +203,9 @@ impl Stager {
         })
     }
 
-    /// Copies arrays into new memory on their device, packed: one allocation for all, a buffer for each. What is queued in the
-    /// arrays' streams after this has returned does not change what is copied; the buffers are filled in time.
-    ///
-    /// # Errors
-    ///
-    /// As [`Stager::download`] and [`Stager::upload_new`].
-    pub fn snapshot(&self, from: &[Region]) -> Result<Vec<DeviceBuffer>, GpuError> {
-        let lens: Vec<usize> = from.iter().map(Region::len_bytes).collect();
-        self.in_new(&lens, |current, lane, memory, places, _| {
-            let to: Vec<u64> = places.iter().map(|&at| memory + at as u64).collect();
-            self.pack_in(current, lane, from, &to, |_| Ok(()))
-        })
-    }
-
-    /// Copies arrays into memory of ours on their device, each packed to its address, and has `after` told our stream when that
-    /// is queued. Both edges are made.
-    pub(super) fn pack(
-        &self,
-        current: &Current<'_>,
-        from: &[Region],
-        to: &[u64],
-        after: impl FnOnce(&Stream) -> Result<(), GpuError>,
-    ) -> Result<(), GpuError> {
-        let mut lane = self.inner.lanes.take()?;
-        self.pack_in(current, &mut lane, from, to, after)
-    }
-
-    /// Has `after` told a stream of ours, in the order of the array's stream.
-    pub(super) fn mark(
-        &self,
-        array: &Region,
-        after: impl FnOnce(&Stream) -> Result<(), GpuError>,
-    ) -> Result<(), GpuError> {
-        let mut lane = self.inner.lanes.take()?;
-        between(&mut lane, std::slice::from_ref(array), Edges::Both, |lane| after(&lane.stream))
-    }
-
-    fn pack_in(
-        &self,
-        current: &Current<'_>,
-        lane: &mut Lane,
-        from: &[Region],
-        to: &[u64],
-        after: impl FnOnce(&Stream) -> Result<(), GpuError>,
-    ) -> Result<(), GpuError> {
-        let shapes = self.shapes(current, from)?;
-        let chunks = plan(&shapes, ROOM_ON_DEVICE);
-        let mover = self.mover(current, &shapes, &chunks);
-        between(lane, from, Edges::Both, |lane| {
-            for (number, chunk) in chunks.iter().enumerate() {
-                let place = |part: &Part| to[part.array] + part.from as u64;
-                // SAFETY: the memory has room for all of the arrays, which were checked.
-                unsafe { mover.on_device(lane, number, chunk, place, Way::Gather) }?;
-                lane.keep(current, number)?;
-            }
-            after(&lane.stream)
-        })
-    }
-
-    /// Copies packed buffers on the device into arrays, in the order of their streams; those without one are written when this
-    /// returns. The buffers are no longer used then.
-    ///
-    /// # Errors
-    ///
-    /// As [`Stager::upload`].
-    pub fn spread(&self, from: &[DeviceBuffer], into: &[Region]) -> Result<(), GpuError> {
-        let fits = into.iter().zip(from).all(|(to, from)| to.len_bytes() == from.len());
-        if !fits || from.len() != into.len() {
-            return Err(GpuError::TooSmall);
-        }
-        writable(into)?;
-        let current = self.inner.device.enter()?;
-        let shapes = self.shapes(&current, into)?;
-        let chunks = plan(&shapes, ROOM_ON_DEVICE);
-        let mover = self.mover(&current, &shapes, &chunks);
-        let mut lane = self.inner.lanes.take()?;
-        between(&mut lane, into, Edges::Both, |lane| {
-            from.iter().try_for_each(|buffer| buffer.hold_back(&current, &lane.stream))?;
-            for (number, chunk) in chunks.iter().enumerate() {
-                let place = |part: &Part| from[part.array].place() + part.from as u64;
-                // SAFETY: the buffers are as long as the arrays, which were checked, and kept until the wait below.
-                unsafe { mover.on_device(lane, number, chunk, place, Way::Scatter) }?;
-                lane.keep(&current, number)?;
-            }
-            lane.stream.wait()
-        })
-    }
-
-    /// Copies buffers on the device into new memory there: one allocation for all. The buffers are no longer used when this
-    /// returns.
-    ///
-    /// # Errors
-    ///
-    /// [`GpuError::Forked`]; a call that fails, out of memory among them.
-    pub fn copy_out(&self, from: &[DeviceBuffer]) -> Result<Vec<DeviceBuffer>, GpuError> {
-        let lens: Vec<usize> = from.iter().map(DeviceBuffer::len).collect();
-        self.in_new(&lens, |current, lane, memory, places, _| {
-            let shapes: Vec<Shape> = from.iter().map(shape_of).collect();
-            let chunks = plan(&shapes, ROOM_ON_DEVICE);
-            let mover = self.mover(current, &shapes, &chunks);
-            from.iter().try_for_each(|buffer| buffer.hold_back(current, &lane.stream))?;
-            for (number, chunk) in chunks.iter().enumerate() {
-                let place = |part: &Part| memory + (places[part.array] + part.from) as u64;
-                // SAFETY: the memory has room for all of the buffers, which are kept until the wait below.
-                unsafe { mover.on_device(lane, number, chunk, place, Way::Gather) }?;
-                lane.keep(current, number)?;
-            }
-            lane.stream.wait()
-        })
-    }
-
     /// New device memory for buffers of these lengths, filled by `fill`, which is given its address, where in it each buffer
     /// begins, and its length.
-    fn in_new(
+    pub(super) fn in_new(
         &self,
         lens: &[usize],
         fill: impl FnOnce(&Current<'_>, &mut Lane, u64, &[usize], usize) -> Result<(), GpuError>,
@@ -367,34 +246,23 @@ impl Stager {
         between(&mut lane, arrays, edges, |lane| work(&mover, lane, &chunks))
     }
 
-    fn mover<'t>(
+    pub(super) fn mover<'t>(
         &'t self,
         current: &'t Current<'t>,
         shapes: &'t [Shape],
         chunks: &[Chunk],
     ) -> Mover<'t> {
         let needed = chunks.iter().any(|chunk| !chunk.gathered.is_empty());
-        let kernels = if needed { self.kernels(current) } else { None };
+        let kernels = if needed { Kernels::of(&self.inner.device, current) } else { None };
         Mover { device: &self.inner.device, current, kernels, shapes }
     }
 
-    /// The kernels, if the driver takes them. What it refuses for good is not tried again.
-    fn kernels(&self, current: &Current<'_>) -> Option<&Kernels> {
-        let known = &self.inner.device.kernels;
-        if known.get().is_none() {
-            match Kernels::load(current) {
-                Ok(loaded) => drop(known.set(Some(loaded))),
-                Err(GpuError::Failed { code, .. }) if NEVER.contains(&code) => {
-                    drop(known.set(None))
-                }
-                Err(_) => return None,
-            }
-        }
-        known.get()?.as_ref()
-    }
-
     /// The arrays in few axes, each within one allocation that the device can use.
-    fn shapes(&self, current: &Current<'_>, arrays: &[Region]) -> Result<Vec<Shape>, GpuError> {
+    pub(super) fn shapes(
+        &self,
+        current: &Current<'_>,
+        arrays: &[Region],
+    ) -> Result<Vec<Shape>, GpuError> {
         let device = &self.inner.device;
         let mut known: BTreeMap<u64, u64> = BTreeMap::new();
         let shape = |array: &Region| {
@@ -427,98 +295,14 @@ impl Stager {
     }
 }
 
-/// How the streams of arrays are ordered with ours.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Edges {
-    /// Our work comes after theirs, and is done when the call returns.
-    Waited,
-    /// Our work comes after theirs, and theirs after ours.
-    Both,
-}
-
-/// Does `work` after what is queued in the streams of the arrays, and before what will be.
-fn between(
-    lane: &mut Lane,
-    arrays: &[Region],
-    edges: Edges,
-    work: impl FnOnce(&mut Lane) -> Result<(), GpuError>,
-) -> Result<(), GpuError> {
-    let mut streams: Vec<Option<StreamRef>> = Vec::new();
-    for array in arrays.iter().filter(|array| array.len_bytes() > 0) {
-        let stream = array.stream();
-        if !streams.contains(&stream) && (stream.is_some() || edges == Edges::Both) {
-            streams.push(stream);
-        }
-    }
-    let own = lane.stream.clone();
-    let turns = streams.into_iter().map(|stream| own.after(stream));
-    let turns: Vec<Turn<'_>> = turns.collect::<Result<_, _>>()?;
-    if let Err(error) = work(lane) {
-        // Nothing is under way when an error is told.
-        let _ = own.wait();
-        return Err(error);
-    }
-    turns.into_iter().try_for_each(|turn| match edges {
-        Edges::Waited => {
-            turn.done();
-            Ok(())
-        }
-        Edges::Both => turn.give_back(),
-    })
-}
-
 /// Refuses arrays that cannot be written to one element after another.
-fn writable(arrays: &[Region]) -> Result<(), GpuError> {
+pub(super) fn writable(arrays: &[Region]) -> Result<(), GpuError> {
     let sound = arrays.iter().all(|array| array.layout().is_nested());
     if sound { Ok(()) } else { Err(GpuError::Overlapping) }
 }
 
-/// Where buffers of these lengths begin one after another, and where the last ends; `None` if that is too far.
-pub(super) fn places(lens: &[usize], align: usize) -> Option<(Vec<usize>, usize)> {
-    let mut end = 0usize;
-    let place = |&len: &usize| {
-        let at = end.checked_next_multiple_of(align)?;
-        end = at.checked_add(len)?;
-        Some(at)
-    };
-    let places = lens.iter().map(place).collect::<Option<_>>()?;
-    Some((places, end))
-}
-
-/// A copy within the host.
-type Pair<'p> = (&'p mut [u8], &'p [u8]);
-
-/// Copies, on several threads if it is much.
-fn copy_all(pairs: Vec<Pair<'_>>) {
-    let total: usize = pairs.iter().map(|(to, _)| to.len()).sum();
-    if total < PARALLEL_FROM || threads::count() == 1 {
-        return pairs.into_iter().for_each(|(to, from)| to.copy_from_slice(from));
-    }
-    // Shares of the same size, none cut finer than it has to be.
-    let share = total.div_ceil(threads::count());
-    let mut shares: Vec<(usize, Vec<Pair<'_>>)> = vec![(0, Vec::new())];
-    for (mut to, mut from) in pairs {
-        while !to.is_empty() {
-            let full = shares.last().is_none_or(|(bytes, _)| *bytes >= share);
-            if full {
-                shares.push((0, Vec::new()));
-            }
-            let Some((bytes, pairs)) = shares.last_mut() else { break };
-            let here = to.len().min(share - *bytes);
-            let (now, later) = to.split_at_mut(here);
-            let (first, rest) = from.split_at(here);
-            pairs.push((now, first));
-            *bytes += here;
-            (to, from) = (later, rest);
-        }
-    }
-    threads::with_each(&mut shares, |(_, pairs)| {
-        pairs.iter_mut().for_each(|(to, from)| to.copy_from_slice(from));
-    });
-}
-
 /// The shape of a buffer of ours.
-fn shape_of(buffer: &DeviceBuffer) -> Shape {
+pub(super) fn shape_of(buffer: &DeviceBuffer) -> Shape {
     Shape::together(buffer.place(), buffer.len())
 }
 
@@ -545,65 +329,4 @@ fn down(
         unload(chunk, lane.slot(number)?, into, seen);
     }
     Ok(())
-}
-
-/// Brings a chunk that has arrived to where it belongs, and tells of it.
-fn unload(chunk: &Chunk, slot: &[u8], into: &mut [&mut [u8]], seen: &mut Option<Seen<'_>>) {
-    for parts in [&chunk.gathered, &chunk.direct] {
-        let mut pairs = Vec::with_capacity(parts.len());
-        let (mut rest, mut first) = (&mut *into, 0);
-        for part in parts {
-            // Parts are in the order of their arrays, of which each has one in a chunk.
-            let (head, tail) = rest.split_at_mut(part.array + 1 - first);
-            (rest, first) = (tail, part.array + 1);
-            if let Some(to) = head.last_mut() {
-                pairs.push((&mut to[part.from..][..part.bytes], &slot[part.at..][..part.bytes]));
-            }
-        }
-        copy_all(pairs);
-    }
-    if let Some(seen) = seen {
-        for part in chunk.parts() {
-            seen(part.array, part.from, &slot[part.at..][..part.bytes]);
-        }
-    }
-}
-
-/// Puts what a chunk has into its slot.
-fn load(chunk: &Chunk, from: &[&[u8]], slot: &mut [u8]) {
-    let mut pairs = Vec::with_capacity(chunk.gathered.len() + chunk.direct.len());
-    let (mut rest, mut first) = (slot, 0);
-    for part in chunk.parts() {
-        let (_, tail) = rest.split_at_mut(part.at - first);
-        let (to, tail) = tail.split_at_mut(part.bytes);
-        (rest, first) = (tail, part.at + part.bytes);
-        pairs.push((to, &from[part.array][part.from..][..part.bytes]));
-    }
-    copy_all(pairs);
-}
-
-/// The copies that make a part, from `start` on, of buffers that lie at these places; what is between them is set to 0.
-fn image<'p>(
-    from: &[&'p [u8]],
-    places: &[usize],
-    start: usize,
-    part: &'p mut [u8],
-) -> Vec<Pair<'p>> {
-    let end = start + part.len();
-    let mut pairs = Vec::new();
-    let (mut rest, mut at) = (part, start);
-    let first = places.partition_point(|&place| place <= start).saturating_sub(1);
-    for (bytes, &place) in from.iter().zip(places).skip(first) {
-        let (low, high) = (place.max(start), (place + bytes.len()).min(end));
-        if low >= high {
-            continue;
-        }
-        let (gap, tail) = rest.split_at_mut(low - at);
-        gap.fill(0);
-        let (to, tail) = tail.split_at_mut(high - low);
-        pairs.push((to, &bytes[low - place..high - place]));
-        (rest, at) = (tail, high);
-    }
-    rest.fill(0);
-    pairs
 }
