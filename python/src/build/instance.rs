@@ -7,19 +7,35 @@ use pyo3::ffi;
 
 /// Names remembered per class.
 const MOST_CLEAR: usize = 64;
+/// Classes remembered, by address.
+const CLASSES: usize = 8;
 
-/// The class met last and whether its instances take attributes plainly.
+/// What is known of the classes of instances met in a load.
 #[derive(Default)]
-pub struct ClassCache {
+pub struct Classes([Class; CLASSES]);
+
+impl Classes {
+    #[inline(always)]
+    fn of(&mut self, ty: TypePtr) -> &mut Class {
+        let address = ty as usize;
+        &mut self.0[(address >> 4 ^ address >> 10) % CLASSES]
+    }
+}
+
+/// A class and whether its instances take attributes plainly.
+#[derive(Default)]
+struct Class {
     ty: usize,
     version: u32,
     plain: bool,
     /// Attribute names, in the order of the last instance, that no data
     /// descriptor of the class shadows.
     clear: Vec<Own>,
+    /// Where instances keep them.
+    places: Vec<u8>,
 }
 
-impl ClassCache {
+impl Class {
     /// Whether BUILD with a dict may set attributes by the generic function:
     /// no `__setstate__`, nothing special about getting or setting attributes.
     #[inline(always)]
@@ -41,6 +57,7 @@ impl ClassCache {
             && fast::type_lookup(ty, names.dict.obj())
                 .is_some_and(|found| found.ty() == &raw mut ffi::PyGetSetDescr_Type);
         self.clear.clear();
+        self.places.clear();
         self.ty = ty as usize;
         self.version = fast::type_version(ty);
         self.plain
@@ -48,21 +65,22 @@ impl ClassCache {
 }
 
 /// SETITEMS and BUILD in one: the stack reads instance, empty dict, pairs from
-/// `from` on. False, with nothing done, where the general way must be gone.
+/// `from` on, which may be taken off. False, with nothing done, where the general way must be gone.
 #[inline(always)]
 pub fn set_attributes(
-    classes: &mut ClassCache,
-    stack: &mut [Own],
+    classes: &mut Classes,
+    stack: &mut Vec<Own>,
     from: usize,
 ) -> Result<bool, Raised> {
     let object = stack[from - 2].obj();
     let ty = object.ty();
-    if !classes.sets_plainly(ty) {
+    let class = classes.of(ty);
+    if !class.sets_plainly(ty) {
         return Ok(false);
     }
     let names = types::get();
     for (i, pair) in stack[from..].chunks_exact_mut(2).enumerate() {
-        if classes.clear.get(i).is_some_and(|name| name.obj() == pair[0].obj()) {
+        if class.clear.get(i).is_some_and(|name| name.obj() == pair[0].obj()) {
             continue;
         }
         if !fast::is_str(pair[0].ty()) {
@@ -76,9 +94,12 @@ pub fn set_attributes(
         if instance::shadows(ty, pair[0].obj()) {
             return Ok(false);
         }
-        if classes.clear.len() == i && i < MOST_CLEAR {
-            classes.clear.push(pair[0].clone());
+        if class.clear.len() == i && i < MOST_CLEAR {
+            class.clear.push(pair[0].clone());
         }
+    }
+    if instance::fill(object, stack, from, &mut class.places) {
+        return Ok(true);
     }
     // Last, so that no attribute of ours is there yet.
     if object.getattr_opt(names.setstate.obj())?.is_some() {

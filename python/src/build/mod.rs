@@ -59,7 +59,7 @@ pub struct Builder {
     /// Where arrays on devices go.
     pub landing: device::Landing,
     /// What is known of classes met in this load.
-    pub classes: instance::ClassCache,
+    pub classes: instance::Classes,
     /// Dicts met in this load, by their keys.
     pub shapes: shape::Shapes,
 }

@@ -132,6 +132,17 @@ pub(super) unsafe fn first_entry(keys: *const Keys) -> *const *mut ffi::PyObject
     unsafe { keys.add(1).cast::<u8>().add(1 << (*keys).log2_index_bytes).cast() }
 }
 
+/// How many entries a table has.
+///
+/// # Safety
+/// The table must be alive.
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[inline(always)]
+pub(super) unsafe fn entries(keys: *const Keys) -> usize {
+    // SAFETY: the contract.
+    unsafe { (*keys).entries as usize }
+}
+
 /// Entry `pos` in the order of insertion of a dict whose keys are shared: the
 /// key's place among them, and the value.
 ///

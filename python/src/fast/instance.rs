@@ -98,12 +98,14 @@ pub fn attributes(obj: Obj) -> Option<Attributes> {
             return Some(Obj::borrowed(dict).map_or(Attributes::Empty, Attributes::Dict));
         }
         let Some(values) = inline_values(obj) else { return Some(Attributes::Empty) };
-        let keys = (*ty.cast::<ffi::PyHeapTypeObject>()).ht_cached_keys.cast::<super::dict::Keys>();
-        if keys.is_null() || !is_heap_type(ty) {
+        if !is_heap_type(ty) {
             return None;
         }
-        let bytes = values.cast::<u8>();
-        let len = if cfg!(Py_3_13) { *bytes.add(1) } else { *bytes.sub(2) };
+        let keys = (*ty.cast::<ffi::PyHeapTypeObject>()).ht_cached_keys.cast::<super::dict::Keys>();
+        if keys.is_null() {
+            return None;
+        }
+        let len = Values::of(values.cast_mut()).len();
         if len == 0 {
             return Some(Attributes::Empty);
         }
@@ -143,6 +145,136 @@ unsafe fn inline_values(obj: Obj) -> Option<*const core::ffi::c_void> {
             if valid { after.cast::<core::ffi::c_void>().cast_const() } else { core::ptr::null() }
         };
         (!values.is_null()).then_some(values)
+    }
+}
+
+/// Gives an instance without attributes those of the pairs from `from` on,
+/// which are taken off the stack, where its class knows their names and it has
+/// room for them without a dict; false, with nothing done, if not. The names
+/// are interned. `places` is a memory of where they go, for the next instance.
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[inline(always)]
+pub fn fill(obj: Obj, stack: &mut Vec<Own>, from: usize, places: &mut Vec<u8>) -> bool {
+    let ty = obj.ty();
+    // SAFETY: as in `attributes`: the values of an instance of a heap type, and
+    // the keys that its class has for them. Places are within the keys, which
+    // instances have room for (`shared_keys_usable_size` in Objects/dictobject.c,
+    // which never grows), are empty as there are no attributes, and each is
+    // filled once, with the stack's reference.
+    unsafe {
+        let managed = ffi::PyType_HasFeature(ty, 1 << 4) != 0 && is_heap_type(ty);
+        if !managed || managed_dict(obj).is_some() {
+            return false;
+        }
+        let keys = (*ty.cast::<ffi::PyHeapTypeObject>()).ht_cached_keys.cast::<super::dict::Keys>();
+        if keys.is_null() {
+            return false;
+        }
+        let Some(values) = inline_values(obj) else { return false };
+        let mut values = Values::of(values.cast_mut());
+        if values.len() != 0 || (stack.len() - from) / 2 > values.room() {
+            return false;
+        }
+        let (names, known) = (super::dict::first_entry(keys), super::dict::entries(keys));
+        let mut filled = 0_u64;
+        for (at, pair) in stack[from..].chunks_exact(2).enumerate() {
+            let is_at = |place: usize| *names.add(2 * place) == pair[0].ptr();
+            let place = match places.get(at) {
+                Some(place) if usize::from(*place) < known && is_at((*place).into()) => *place,
+                _ => {
+                    let Some(place) = (0..known).find(|place| is_at(*place)) else { return false };
+                    let place = place as u8;
+                    places.truncate(at);
+                    places.push(place);
+                    place
+                }
+            };
+            if place >= 64 || !values.has(place) || filled >> place & 1 != 0 {
+                return false;
+            }
+            filled |= 1 << place;
+        }
+        let pairs = (stack.len() - from) / 2;
+        for (at, object) in stack.drain(from..).enumerate() {
+            if at % 2 == 1 {
+                values.put(at / 2, places[at / 2], object.into_ptr());
+            }
+        }
+        values.set_len(pairs);
+    }
+    true
+}
+
+/// As above: not for this version.
+#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+pub fn fill(_obj: Obj, _stack: &mut Vec<Own>, _from: usize, _places: &mut Vec<u8>) -> bool {
+    false
+}
+
+/// `PyDictValues` (internal/pycore_dict.h): the values of an instance by the
+/// places of their keys, and in which order they were set. Where the parts lie
+/// is said at [`super::dict::split`].
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+struct Values(*mut u8);
+
+#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+impl Values {
+    /// # Safety
+    /// Valid for as long as the instance has no dict; so are all that follow.
+    #[inline(always)]
+    unsafe fn of(values: *mut core::ffi::c_void) -> Values {
+        Values(values.cast())
+    }
+
+    /// How many are set.
+    #[inline(always)]
+    unsafe fn len(&self) -> u8 {
+        // SAFETY: the contract of `of`.
+        unsafe { if cfg!(Py_3_13) { *self.0.add(1) } else { *self.0.sub(2) } }
+    }
+
+    /// How many can be.
+    #[inline(always)]
+    unsafe fn room(&self) -> usize {
+        // SAFETY: the contract of `of`. Up to 3.12 the order and its two bytes
+        // take as many bytes as the last of them says.
+        unsafe {
+            if cfg!(Py_3_13) {
+                (*self.0).into()
+            } else {
+                usize::from(*self.0.sub(1)).saturating_sub(2)
+            }
+        }
+    }
+
+    /// Whether there is such a place; up to 3.12 there is if the keys have it.
+    #[inline(always)]
+    unsafe fn has(&self, place: u8) -> bool {
+        // SAFETY: the contract of `of`.
+        !cfg!(Py_3_13) || place < unsafe { *self.0 }
+    }
+
+    /// Fills an empty place, as the value number `at`.
+    #[inline(always)]
+    unsafe fn put(&mut self, at: usize, place: u8, value: *mut ffi::PyObject) {
+        // SAFETY: the contract of `of`; there is the place, and room for `at`.
+        unsafe {
+            #[cfg(not(Py_3_13))]
+            let (first, order) = (self.0.cast::<*mut ffi::PyObject>(), self.0.sub(3 + at));
+            #[cfg(Py_3_13)]
+            let (first, order) = {
+                let first = self.0.cast::<*mut ffi::PyObject>().add(1);
+                (first, first.add((*self.0).into()).cast::<u8>().add(at))
+            };
+            *first.add(place.into()) = value;
+            *order = place;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn set_len(&mut self, len: usize) {
+        // SAFETY: the contract of `of`; as many were put.
+        unsafe { *(if cfg!(Py_3_13) { self.0.add(1) } else { self.0.sub(2) }) = len as u8 }
     }
 }
 
@@ -225,8 +357,15 @@ pub fn is_plainly_made(ty: TypePtr) -> bool {
 /// A new instance of a type for which [`is_plainly_made`] holds.
 #[inline(always)]
 pub fn new(ty: TypePtr) -> Result<Own, Raised> {
-    // SAFETY: a live heap type has an allocator.
+    // SAFETY: a live heap type has an allocator. Up to 3.12 it does not make the
+    // values of attributes: `object.__new__` does.
     unsafe {
+        #[cfg(all(Py_3_11, not(Py_3_13)))]
+        if ffi::PyType_HasFeature(ty, 1 << 4) != 0
+            && let Some(new) = (*(&raw mut ffi::PyBaseObject_Type)).tp_new
+        {
+            return Own::from_new(new(ty, super::new_tuple(&[])?.ptr(), core::ptr::null_mut()));
+        }
         match (*ty).tp_alloc {
             Some(alloc) => Own::from_new(alloc(ty, 0)),
             None => Own::from_new(ffi::PyType_GenericAlloc(ty, 0)),
