@@ -80,6 +80,7 @@ class DeviceRegion:
         *,
         stream: int | None = None,
         ordinal: int | None = None,
+        trusted: bool = False,
     ) -> Self: ...
     @property
     def device(self) -> str | None: ...

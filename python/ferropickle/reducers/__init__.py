@@ -282,7 +282,7 @@ def find(cls: type) -> Callable[[Any, Any], Any] | None:
         if where is not None and _is_original(base):
             return None if _reduces_itself(cls, base) else _load(where)
     if any(name in vars(base) for base in _mro_of(cls) for name in _INTERFACES):
-        return _load(_INTERFACE)
+        return None if _says_how(cls) else _load(_INTERFACE)
     return None
 
 
@@ -308,6 +308,12 @@ def _reduces_itself(cls: type, base: type) -> bool:
         getattr(cls, name, None) is not getattr(base, name, None)
         for name in ("__reduce_ex__", "__reduce__", "__getstate__")
     )
+
+
+def _says_how(cls: type) -> bool:
+    """Whether a class has methods for pickling of its own."""
+    names = ("__getnewargs__", "__getnewargs_ex__")
+    return _reduces_itself(cls, object) or any(hasattr(cls, name) for name in names)
 
 
 def _load(where: str) -> Callable[[Any, Any], Any]:

@@ -38,8 +38,7 @@ def cupy_array(obj: Any, policy: Any) -> ReduceValue:
     """A `cupy.ndarray`: `cupy.array` of the elements, strides as they were."""
     cupy = sys.modules["cupy"]
     ordinal = obj.device.id
-    with cupy.cuda.Device(ordinal):
-        stream = cupy.cuda.get_current_stream().ptr
+    stream = cupy.cuda.get_current_stream(ordinal).ptr
     region = DeviceRegion(
         obj,
         obj.data.ptr,
@@ -48,6 +47,7 @@ def cupy_array(obj: Any, policy: Any) -> ReduceValue:
         obj.dtype.itemsize,
         stream=stream or LEGACY_STREAM,
         ordinal=ordinal,
+        trusted=True,
     )
     return Described(region, _form_cupy, "cupy")
 
@@ -82,6 +82,7 @@ def numba_array(obj: Any, policy: Any) -> ReduceValue:
         obj.dtype.itemsize,
         stream=int(getattr(number, "value", number) or LEGACY_STREAM),
         ordinal=obj.gpu_data.context.device.id,
+        trusted=True,
     )
     return Described(region, _form_numba, "numba")
 
@@ -171,6 +172,7 @@ def torch_tensor(obj: Any, policy: Any) -> ReduceValue:
         item,
         stream=torch.cuda.current_stream(obj.device).cuda_stream or LEGACY_STREAM,
         ordinal=obj.get_device(),
+        trusted=True,
     )
     return Described(region, _form_torch, "torch")
 

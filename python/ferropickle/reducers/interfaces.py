@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 def array_interface(obj: Any, policy: Any) -> ReduceValue:
     """Whatever has `__cuda_array_interface__`, or `__dlpack__` for a device: a `DeviceArray`.
 
-    Classes that say themselves how they are pickled are left to that, and so are
-    objects whose memory is that of an array among their attributes.
+    Objects whose memory is that of an array among their attributes are left to
+    these.
     """
-    if _reduces_itself(type(obj)):
-        return NotImplemented
     try:
         interface = obj.__cuda_array_interface__
     except (AttributeError, NotImplementedError, TypeError):
@@ -82,13 +80,6 @@ def packed_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
-def _reduces_itself(cls: type) -> bool:
-    names = ("__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs__", "__getnewargs_ex__")
-    return cls in copyreg.dispatch_table or any(
-        getattr(cls, name, None) is not getattr(object, name, None) for name in names
-    )
-
-
 def _is_wrapper(obj: Any, region: DeviceRegion) -> bool:
     """Whether an attribute is an array with the same memory: that goes, and the class stays."""
     for value in _attributes(obj):
@@ -102,7 +93,8 @@ def _is_wrapper(obj: Any, region: DeviceRegion) -> bool:
 
 
 def _attributes(obj: Any) -> list[Any]:
-    slots = [name for cls in type(obj).__mro__ for name in cls.__dict__.get("__slots__", ())]
+    # The names of slots are kept with the class.
+    slots = copyreg._slotnames(type(obj))  # type: ignore[attr-defined]
     values = [getattr(obj, name, None) for name in slots]
     return [*getattr(obj, "__dict__", {}).values(), *values]
 

@@ -16,13 +16,15 @@ pub mod staging;
 use crate::error::raise_gpu;
 use ferropickle_gpu::{DeviceId, GpuError, Memory};
 use pyo3::prelude::*;
+use std::sync::OnceLock;
 
 /// The UUIDs of the devices that this process sees, by ordinal: "GPU-...".
 ///
 /// Starts the driver. Raises DeviceError where there is none that works.
 #[pyfunction]
 pub fn device_ids(py: Python<'_>) -> PyResult<Vec<String>> {
-    let ids = py.detach(ids).map_err(|error| raise_gpu(&error).into_py(py))?;
+    let ids = py.detach(ids);
+    let ids = ids.map_err(|error| raise_gpu(&error).into_py(py))?;
     Ok(ids.iter().map(DeviceId::to_string).collect())
 }
 
@@ -47,8 +49,14 @@ pub fn device_memory(
     Ok((kind, info.device.map(|id| id.to_string()), info.base, info.size))
 }
 
-/// The devices by ordinal.
-fn ids() -> Result<Vec<DeviceId>, GpuError> {
+/// The devices by ordinal: the same as long as the process lives.
+pub fn ids() -> Result<&'static [DeviceId], GpuError> {
+    static IDS: OnceLock<Vec<DeviceId>> = OnceLock::new();
+    // A forked child is refused here.
     ferropickle_gpu::probe()?;
-    ferropickle_gpu::devices()
+    if let Some(ids) = IDS.get() {
+        return Ok(ids);
+    }
+    let found = ferropickle_gpu::devices()?;
+    Ok(IDS.get_or_init(|| found))
 }

@@ -1,12 +1,10 @@
 //! An array's memory, as its library describes it, checked against what the
 //! driver knows.
 
-use super::staging;
+use super::{ids, staging};
 use crate::error::{raise_device, raise_gpu};
 use ferropickle_core::strided::{Axis, Layout};
-use ferropickle_gpu::{
-    DeviceId, GpuError, Memory, PointerInfo, StreamRef, devices, open_device, probe,
-};
+use ferropickle_gpu::{DeviceId, GpuError, Memory, PointerInfo, StreamRef, open_device};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -22,6 +20,8 @@ use std::num::NonZeroUsize;
 /// `__cuda_array_interface__` has it: 1 and 2 are the default streams, None
 /// promises that there is nothing to wait for.
 /// ordinal: of the device, if the library says it.
+/// trusted: the library made the array itself, so the driver is not asked about its
+/// memory. Needs the ordinal.
 ///
 /// Raises ValueError for a shape that no memory can have or a stream of 0, and
 /// DeviceError for memory that is no device's or ends before the array does.
@@ -39,7 +39,7 @@ pub struct Region {
 #[pymethods]
 impl Region {
     #[new]
-    #[pyo3(signature = (owner, address, shape, strides, itemsize, *, stream = None, ordinal = None))]
+    #[pyo3(signature = (owner, address, shape, strides, itemsize, *, stream = None, ordinal = None, trusted = false))]
     #[allow(clippy::too_many_arguments, reason = "what an array interface has")]
     fn new(
         py: Python<'_>,
@@ -50,6 +50,7 @@ impl Region {
         itemsize: usize,
         stream: Option<usize>,
         ordinal: Option<usize>,
+        trusted: bool,
     ) -> PyResult<Region> {
         let axes = shape.iter().zip(&strides).map(|(&len, &stride)| Axis { len, stride });
         let layout = Layout::new(axes, itemsize).filter(|_| shape.len() == strides.len());
@@ -58,7 +59,12 @@ impl Region {
             return Err(PyValueError::new_err(text));
         };
         let stream = stream.map(stream_of).transpose()?;
-        let device = match py.detach(|| device_of(address, &layout, ordinal)) {
+        let known = ordinal.filter(|_| trusted);
+        let asked = match known.map(|ordinal| device_at(ordinal, &layout)) {
+            Some(known) => known.map(Ok),
+            None => py.detach(|| device_of(address, &layout, ordinal)),
+        };
+        let device = match asked {
             Ok(Ok(device)) => device,
             Ok(Err(fault)) => {
                 let text = format!("the memory at {address:#x} {fault}");
@@ -236,10 +242,17 @@ fn stream_of(number: usize) -> PyResult<StreamRef> {
 /// What the driver knows of an address. Asked in the context of the device with
 /// this ordinal, or of the first.
 pub fn classify(address: u64, ordinal: Option<usize>) -> Result<PointerInfo, GpuError> {
-    probe()?;
-    let ids = devices()?;
+    let ids = ids()?;
     let id = ordinal.and_then(|n| ids.get(n)).or(ids.first()).copied();
     open_device(id.ok_or(GpuError::NoDevice)?)?.classify(address)
+}
+
+/// The device of an array whose library says which it is on.
+fn device_at(ordinal: usize, layout: &Layout) -> Result<Option<DeviceId>, GpuError> {
+    if layout.len_bytes() == 0 {
+        return Ok(None);
+    }
+    ids()?.get(ordinal).copied().map(Some).ok_or(GpuError::NoDevice)
 }
 
 /// The device that the elements are on; `None` where there are none. The inner error says what is wrong

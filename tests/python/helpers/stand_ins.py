@@ -98,7 +98,7 @@ def cupy(driver):
     module = _module("cupy", ndarray=ndarray, array=array)
     module.stream = 1
     stream = types.SimpleNamespace
-    current = lambda: stream(ptr=module.stream)
+    current = lambda ordinal: stream(ptr=module.stream)
     module.cuda = types.SimpleNamespace(Device=Device, get_current_stream=current)
     tricks = _module("cupy.lib.stride_tricks", as_strided=as_strided)
     module.lib = types.SimpleNamespace(stride_tricks=tricks)
