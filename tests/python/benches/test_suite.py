@@ -104,6 +104,25 @@ for a, b, verdict in (
     )
 
 
+def test_of_a_large_graph_the_copy_of_a_smaller_one_is_compared():
+    run(
+        """
+import measure
+from contenders import CONTENDERS, OURS
+from payloads import PAYLOADS
+
+large, small = [[1], [2]], [["a"]]
+seen = []
+measure.same = lambda a, b: seen.append((a, b)) or ""
+names = ["pickle", OURS, "ferropickle, stock stream"]
+subjects, failed = measure.prepare(PAYLOADS["records"], large, names, small)
+assert not failed and set(subjects) == set(names), failed
+assert seen == [(small, small)] * 3, seen  # ours once more, by pickle.loads
+assert all(s.loads(s.data) == large for s in subjects.values())
+        """
+    )
+
+
 def test_arrays_that_differ_are_told():
     if importlib.util.find_spec("numpy") is None:
         pytest.skip("needs numpy")
