@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import gc
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -61,26 +59,30 @@ def raw_kernel(state: Mapping[str, Any], attributes: Mapping[str, int]) -> Any:
     return kernel
 
 
-@functools.cache
+class _SetsAttributes:
+    """What comes before CuPy's class: the attributes that are still to be set on each device."""
+
+    attributes_to_set: Mapping[str, int] = {}
+
+    @property
+    def kernel(self) -> Any:
+        """What the driver has loaded for the current device."""
+        function = super().kernel  # type: ignore[misc]
+        done = self.__dict__.setdefault("_functions_set", [])
+        if not any(each is function for each in done):
+            driver = import_module(_DRIVER)
+            for name, value in self.attributes_to_set.items():
+                driver.funcSetAttribute(function.ptr, getattr(driver, _NUMBERS[name]), value)
+            done.append(function)
+        return function
+
+
+# The class that is both, once there is one.
+_classes: dict[Any, Any] = {}
+
+
 def _class() -> Any:
     base: Any = import_module("cupy").RawKernel
-
-    class RawKernel(base):  # type: ignore[misc]
-        """A kernel with attributes that are still to be set on each device."""
-
-        attributes_to_set: Mapping[str, int] = {}
-
-        @property
-        def kernel(self) -> Any:
-            """What the driver has loaded for the current device."""
-            function = super().kernel
-            done = self.__dict__.setdefault("_functions_set", [])
-            if not any(each is function for each in done):
-                driver = sys.modules[_DRIVER]
-                for name, value in self.attributes_to_set.items():
-                    driver.funcSetAttribute(function.ptr, getattr(driver, _NUMBERS[name]), value)
-                done.append(function)
-            return function
-
-    RawKernel.__qualname__ = "RawKernel"
-    return RawKernel
+    if base not in _classes:
+        _classes[base] = type("RawKernel", (_SetsAttributes, base), {"__module__": __name__})
+    return _classes[base]

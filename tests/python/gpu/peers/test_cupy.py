@@ -374,7 +374,6 @@ def test_attributes_are_set_on_each_device():
         return type("Function", (), {"ptr": address})()
 
     cupy.RawKernel = OnDevices
-    _attributes._class.cache_clear()
     kernel = _attributes.raw_kernel({}, ATTRIBUTES)
     assert not told
     assert kernel.kernel.ptr == kernel.kernel.ptr == 10
