@@ -50,6 +50,7 @@ SUBCLASSES = {
 
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The chararray class:DeprecationWarning")
 @pytest.mark.parametrize("route", WRITTEN_BY_US)
 @pytest.mark.parametrize("name", SUBCLASSES)
 def test_subclasses(name, route):
