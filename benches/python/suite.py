@@ -34,7 +34,15 @@ from run import ours_failed
 
 # Large graphs, for threads: what is cut and what must not lose by it.
 SIZES = (100_000, 1_000_000)
-LARGE = ("records", "instances", "mixture", "dataclasses", "json_parsed", "tuples_flat")
+LARGE = (
+    "records",
+    "instances",
+    "mixture",
+    "dataclasses",
+    "json_parsed",
+    "tuples_flat",
+    "graph_cycles",
+)
 # The short suite: enough to see each kind of object, in less than three minutes.
 SHORT_PEERS = ("cloudpickle", "pyfory", "msgspec", "pickle, gc paused")
 SHORT = (
@@ -120,18 +128,16 @@ def plan(args: argparse.Namespace) -> list[Section]:
         return Section(name, number, lambda: module.main(number, False))
 
     sections = [
-        timed("times", everything, 3 if short else 15),
-        timed("times, gc off", alone, 3 if short else 9, gc="off"),
-        timed("growth", grow, 3 if short else 5),
-        timed(
-            "threads", threads, 5 if short else 15, clock="wall", base=ONE_THREAD, ops=("dumps",)
-        ),
+        timed("times", everything, 3 if short else 11),
+        timed("times, gc off", alone, 3 if short else 7, gc="off"),
+        timed("growth", grow, 3),
+        timed("threads", threads, 5 if short else 9, clock="wall", base=ONE_THREAD, ops=("dumps",)),
         timed("memory", memory, 1, memory=True),
         Section("import", rounds or 9, lambda: imports.measure(rounds or 9)),
     ]
     if not short:
         sections += [
-            timed("times, gc counted", alone, 7, gc="counted"),
+            timed("times, gc counted", alone, 5, gc="counted"),
             together("files", files, 7),
             together("processes", processes, 5),
             together("channel", channels, 15),
