@@ -5,7 +5,9 @@
 //! is cut into parts. Parts are encoded in waves: while one runs, the memo is
 //! frozen and read by all; an object met by two parts of a wave is written
 //! first, by the serial walk, and the wave again. A part that needs more than
-//! reading ends the wave, and the serial walk goes on from there.
+//! reading, or leads far into other parts, ends the wave, and the serial walk
+//! goes on from there. The first wave is a small one: it costs little to learn
+//! that a graph cannot be split.
 //!
 //! How parts are cut depends on the objects alone, so the stream is the same
 //! whatever the number of threads, as long as it is more than one.
@@ -23,6 +25,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of output that a part should have: a core's cache holds them.
 const PART_BYTES: usize = 256 * 1024;
+/// Bytes of output that each of the two parts of a trial should have: a graph in
+/// which everything leads to everything shows itself there.
+const TRIAL_BYTES: usize = 32 * 1024;
+/// A part with half as much output again as it should have has got into what
+/// other parts are to write.
+const MOST_OUTPUT: (usize, usize) = (3, 2);
 /// What must be left to be worth the threads: about two milliseconds' work.
 const LEAST_BYTES: usize = 2 << 20;
 /// Items that must be left: fewer cannot be cut evenly.
@@ -34,6 +42,8 @@ const LARGEST_WAVE: usize = 64;
 const DEEPEST: usize = 8;
 /// One object in so many may be shared between the parts of a wave.
 const MOST_SHARED: usize = 16;
+/// And of a trial, whose small parts have more in common.
+const MOST_SHARED_ON_TRIAL: usize = 4;
 
 /// Where a walk stands in its containers, and which it is to split.
 pub struct Split {
@@ -42,6 +52,8 @@ pub struct Split {
     /// The depth of the frame to split; `usize::MAX` if there is none.
     pub depth: usize,
     bytes_per_item: usize,
+    /// Of a worker: where its part ends without success.
+    pub most_bytes: usize,
     /// By depth: the container, and how far it was at the last look.
     marks: Vec<(usize, isize)>,
     /// The output at the last look.
@@ -57,10 +69,11 @@ impl Default for Split {
             on: false,
             depth: usize::MAX,
             bytes_per_item: 0,
+            most_bytes: usize::MAX,
             marks: Vec::new(),
             looked_at: 0,
             wait: 0,
-            cost: 1,
+            cost: 8,
         }
     }
 }
@@ -73,10 +86,21 @@ impl Split {
         *self = Split { on, marks, ..Split::default() };
     }
 
-    fn back_off(&mut self) {
+    /// After a wave of which so many parts are written, not all.
+    fn back_off(&mut self, placed: usize) {
         self.wait = self.cost;
-        self.cost = self.cost.saturating_mul(2);
+        if placed == 0 {
+            self.cost = self.cost.saturating_mul(8);
+        }
     }
+}
+
+/// How a wave is cut: items to a part, parts, and how much they may share.
+#[derive(Clone, Copy)]
+struct Wave {
+    step: isize,
+    parts: usize,
+    most_shared: usize,
 }
 
 /// A container whose items are cut into parts.
@@ -98,6 +122,8 @@ pub struct Job {
     end: isize,
     step: isize,
     pub parts: usize,
+    /// Bytes of output that no part may reach.
+    pub most_bytes: usize,
     /// The number of the next part.
     pub next: AtomicUsize,
     /// The first part that could not be encoded.
@@ -244,18 +270,22 @@ impl Walker {
             self.split.on = false;
             return Ok(from);
         }
-        let step = (PART_BYTES / self.split.bytes_per_item).max(1) as isize;
+        let items_of = |bytes: usize| (bytes / self.split.bytes_per_item).max(1) as isize;
+        let (trial, step) = (items_of(TRIAL_BYTES), items_of(PART_BYTES));
         let mut workers: Vec<Worker> = (0..threads).map(|_| Worker::of(self)).collect();
-        let (mut at, mut wave) = (from, FIRST_WAVE);
+        let mut at = from;
+        let mut next = Wave { step: trial, parts: 2, most_shared: MOST_SHARED_ON_TRIAL };
         while end - at > step && self.split.on {
-            let parts = wave.min(((end - at + step - 1) / step) as usize);
-            let placed = self.wave(&mut workers, items, (at, end), step, parts)?;
-            at = end.min(at + placed as isize * step);
+            let wave = next;
+            let parts = wave.parts.min(((end - at + wave.step - 1) / wave.step) as usize);
+            let placed = self.wave(&mut workers, items, (at, end), Wave { parts, ..wave })?;
+            at = end.min(at + placed as isize * wave.step);
             if placed < parts {
-                self.split.back_off();
+                self.split.back_off(placed);
                 break;
             }
-            wave = LARGEST_WAVE.min(wave * 2);
+            let parts = if wave.parts < FIRST_WAVE { FIRST_WAVE } else { wave.parts * 2 };
+            next = Wave { step, parts: parts.min(LARGEST_WAVE), most_shared: MOST_SHARED };
             if crate::signals::interrupted() {
                 break;
             }
@@ -269,8 +299,7 @@ impl Walker {
         workers: &mut [Worker],
         items: Items,
         (from, end): (isize, isize),
-        step: isize,
-        parts: usize,
+        Wave { step, parts, most_shared }: Wave,
     ) -> Result<usize, Stop> {
         // Twice at most: what was shared is in the memo then.
         for _ in 0..2 {
@@ -280,6 +309,10 @@ impl Walker {
                 end,
                 step,
                 parts,
+                most_bytes: (self.split.bytes_per_item * step as usize)
+                    .max(TRIAL_BYTES)
+                    .saturating_mul(MOST_OUTPUT.0)
+                    / MOST_OUTPUT.1,
                 next: AtomicUsize::new(0),
                 stop: AtomicUsize::new(usize::MAX),
                 met: Mutex::new((0..parts).map(|_| None).collect()),
@@ -307,7 +340,7 @@ impl Walker {
             self.enc.cut_back(cut);
             self.enc.begin_frame();
             let all: usize = met.iter().map(|met| met.entries.len() + met.elided.len()).sum();
-            if shared.len() > all / MOST_SHARED {
+            if shared.len() > all / most_shared {
                 self.split.on = false;
                 return Ok(0);
             }

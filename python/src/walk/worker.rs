@@ -86,6 +86,7 @@ impl Worker {
         walk.elided.clear();
         walk.epoch = walk.epoch.wrapping_add(1);
         walk.enc.take_output(|storage, _| storage.swap_heap(memory, 0));
+        walk.split.most_bytes = job.most_bytes;
         walk.enc.begin_part();
         let (from, to) = job.range(number);
         match job.items {
@@ -96,6 +97,9 @@ impl Worker {
             Items::FrozenSet(set) => walk.set_part(set, from, to, false)?,
         }
         walk.check_memory()?;
+        if walk.enc.out().len() > job.most_bytes {
+            return Err(Stop::Restart);
+        }
         Ok(walk.enc.end_part(|storage, len| storage.swap_heap(Vec::new(), len)))
     }
 

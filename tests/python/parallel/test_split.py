@@ -77,6 +77,15 @@ def dumped(graph, policy=PARALLEL, split=True):
     return stream
 
 
+def ring(count):
+    """Nodes that lead to all before them, and to some after."""
+    nodes = [Plain(n) for n in range(count)]
+    for at, node in enumerate(nodes):
+        node.items = [nodes[max(0, at - step)] for step in (1, 7, 19)]
+        node.items.append(nodes[min(count - 1, at - at % 20 + 19)])
+    return nodes
+
+
 GRAPHS = {
     "list": lambda: [record(n) for n in range(30_000)],
     "tuple": lambda: tuple(record(n) for n in range(30_000)),
@@ -177,6 +186,20 @@ def test_everything_refers_to_everything():
     )
 
 
+@needs_cores
+def test_items_that_lead_into_other_parts():
+    graph = ring(60_000)
+    places = {id(node): at for at, node in enumerate(graph)}
+    serial, stream = fp.dumps(graph, policy=SERIAL), fp.dumps(graph, policy=PARALLEL)
+    assert abs(len(stream) - len(serial)) < len(serial) // 100
+    back = pickle.loads(stream)
+    assert len(set(map(id, back))) == len(back) == len(graph)
+    for node, copy in zip(graph, back, strict=True):
+        assert (copy.number, copy.text) == (node.number, node.text)
+        assert all(back[places[id(a)]] is b for a, b in zip(node.items, copy.items, strict=True))
+
+
+@needs_cores
 def test_items_that_refer_to_the_container():
     graph = [record(n) for n in range(30_000)]
     graph[20_000]["all"] = graph
