@@ -362,7 +362,7 @@ pub fn new(ty: TypePtr) -> Result<Own, Raised> {
     unsafe {
         #[cfg(all(Py_3_11, not(Py_3_13)))]
         if ffi::PyType_HasFeature(ty, 1 << 4) != 0
-            && let Some(new) = (*(&raw mut ffi::PyBaseObject_Type)).tp_new
+            && let Some(new) = ffi::PyBaseObject_Type.tp_new
         {
             return Own::from_new(new(ty, super::new_tuple(&[])?.ptr(), core::ptr::null_mut()));
         }
