@@ -56,7 +56,8 @@ impl Deadline {
 
 /// Why a wait without the GIL ended.
 enum Pause {
-    /// A signal came.
+    /// A signal came, or may have: one that came to another thread, or just
+    /// before the wait, does not end it.
     Signal,
     /// Time is up.
     Timeout,
@@ -245,8 +246,10 @@ impl Link {
             match socket::send(socket, &out.slices(MAX_SLICES)) {
                 Ok(sent) => out.advance(sent),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if let Err(pause) = self.wait(socket, Event::Writable, deadline) {
-                        return Some(pause);
+                    match self.wait(socket, Event::Writable, deadline) {
+                        Ok(true) => {}
+                        Ok(false) => return Some(Pause::Signal),
+                        Err(pause) => return Some(pause),
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => return Some(Pause::Signal),
@@ -298,6 +301,9 @@ impl Link {
                     if !self.wait(socket, Event::Readable, deadline)? {
                         // Asked once more after that: its last bytes may have come in between.
                         died = Stamp::from_word(incoming.sender()).is_some_and(|s| !s.alive());
+                        if !died {
+                            return Err(Pause::Signal);
+                        }
                     }
                 }
                 Err(error) => {
@@ -423,7 +429,7 @@ impl Link {
         loop {
             match py.detach(|| self.wait(open.socket.as_fd(), Event::Readable, deadline)) {
                 Ok(true) => return Ok(true),
-                Ok(false) => {}
+                Ok(false) => self.raise(py, Pause::Signal)?,
                 Err(Pause::Timeout) => return Ok(false),
                 Err(pause) => self.raise(py, pause)?,
             }

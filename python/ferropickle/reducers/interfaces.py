@@ -6,7 +6,6 @@ They arrive as `ferropickle.DeviceArray`.
 from __future__ import annotations
 
 import copyreg
-import ctypes
 import functools
 import struct
 from typing import TYPE_CHECKING, Any
@@ -120,6 +119,8 @@ def _dlpack(obj: Any) -> ReduceValue:
         return NotImplemented
     if kind not in (_CUDA, _CUDA_MANAGED):
         return NotImplemented
+    import ctypes
+
     # The producer orders its work before the default stream, which waits for ours in turn. The
     # capsule keeps the memory and, as nobody takes what is in it, gives it back.
     capsule = obj.__dlpack__(stream=LEGACY_STREAM)
@@ -150,4 +151,6 @@ def _dlpack(obj: Any) -> ReduceValue:
 
 
 def _numbers(address: int, count: int) -> tuple[int, ...]:
+    import ctypes
+
     return struct.unpack(f"@{count}q", ctypes.string_at(address, 8 * count)) if count else ()
