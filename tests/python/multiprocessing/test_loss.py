@@ -157,7 +157,13 @@ if __name__ == "__main__":
                 except package.WorkerLostError:
                     lost += 1
         killer.join()
-        assert pool.map(abs, range(-10, 0)) == list(range(10, 0, -1))
+        # The last one that was killed may not be missed yet.
+        for attempt in range(3):
+            try:
+                assert pool.map(abs, range(-10, 0)) == list(range(10, 0, -1))
+                break
+            except package.WorkerLostError:
+                assert attempt < 2
     assert killed > 10 and lost and done, (killed, lost, done)
     assert_left(before, helpers)
     print("survived")
