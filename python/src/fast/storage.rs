@@ -20,6 +20,9 @@ const SLACK_BYTES: usize = 4096;
 /// may stall compacting memory.
 const HUGE_FROM_BYTES: usize = 4 << 20;
 const HUGE_TO_BYTES: usize = 4 << 30;
+const PAGE_BYTES: usize = 4096;
+/// What an allocation of a bytes object has besides its data, at the most.
+const HEADS_BYTES: usize = 64;
 
 enum Room {
     Scratch,
@@ -94,21 +97,19 @@ impl Drop for BytesStorage {
     }
 }
 
-/// Asks for huge pages under the whole ones of a region.
+/// Asks for huge pages under a region, from its first page to its last: were
+/// some left out, the mapping would be two, which cannot grow in place.
 fn advise_huge(start: *mut u8, len: usize) {
     if !(HUGE_FROM_BYTES..=HUGE_TO_BYTES).contains(&len) {
         return;
     }
     #[cfg(target_os = "linux")]
     {
-        const PAGE: usize = 4096;
-        let from = (start as usize).next_multiple_of(PAGE);
-        let to = (start as usize + len) & !(PAGE - 1);
-        if from < to {
-            // SAFETY: the range lies within an allocation of ours; the advice
-            // changes no content. A refusal is no error.
-            unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_HUGEPAGE) };
-        }
+        let from = start as usize & !(PAGE_BYTES - 1);
+        let to = (start as usize + len).next_multiple_of(PAGE_BYTES);
+        // SAFETY: each of the pages holds bytes of an allocation of ours; the
+        // advice changes no content. A refusal is no error.
+        unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_HUGEPAGE) };
     }
 }
 
@@ -202,7 +203,7 @@ unsafe impl Storage for BytesStorage {
                         return None;
                     }
                     let data: *mut u8 = ffi::PyBytes_AS_STRING(ptr).cast_mut().cast();
-                    advise_huge(data.add(len), cap - len);
+                    advise_huge(data, cap);
                     Some((NonNull::new(data)?, cap))
                 }
             }
@@ -213,6 +214,10 @@ unsafe impl Storage for BytesStorage {
 /// Twice what is written, or what is needed if that is more.
 fn capacity(len: usize, needed: usize) -> Option<usize> {
     let exact = needed.checked_add(SLACK_BYTES)?;
-    let cap = exact.max(len.saturating_mul(2));
+    let mut cap = exact.max(len.saturating_mul(2));
+    if cap >= HUGE_FROM_BYTES {
+        // With the heads of the object and of the allocation whole pages.
+        cap = cap.checked_add(HEADS_BYTES)?.checked_next_multiple_of(PAGE_BYTES)? - HEADS_BYTES;
+    }
     (cap <= isize::MAX as usize / 2).then_some(cap)
 }
