@@ -71,6 +71,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/fast/sequence.rs", "items of lists and tuples, moved in where they lie"),
     ("python/src/fast/storage.rs", "a bytes object that grows in place while it is written"),
     ("python/src/fast/text.rs", "the characters of a str"),
+    ("python/src/fast/values.rs", "values of dicts and instances that share keys"),
     // CPython's C API while walking, on objects that the walker's state keeps alive.
     ("python/src/walk/buffer.rs", "PEP 3118 views, and the object behind a PickleBuffer"),
     ("python/src/byvalue/annotations.rs", "a function called with a keyword"),
@@ -118,8 +119,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/buffers.rs", "memory of Python objects as buffers of the core, and back"),
     ("python/src/classify.rs", "fields of types"),
     ("python/src/device/buffer.rs", "device memory that an object keeps, as a source of copies"),
-    ("python/src/device/region.rs", "bytes fetched into a bytes object"),
-    ("python/src/device/staging.rs", "addresses of arrays and of the memory that they go to"),
+    ("python/src/device/staging.rs", "addresses of arrays"),
     ("python/src/error.rs", "the exception that is set, taken and put back"),
     ("python/src/gc.rs", "the collector's switch"),
     ("python/src/parcel/writev.rs", "a descriptor that stays the caller's, and waiting for it"),

@@ -65,13 +65,8 @@ impl Event {
 
     /// Whether the event has happened.
     pub fn has_happened(&self, current: &Current<'_>) -> Result<bool, GpuError> {
-        let _relaxed = Relaxed::new(current.calls)?;
         // SAFETY: the event is alive while `self` is.
-        match unsafe { current.calls.event_query(self.handle) } {
-            Ok(()) => Ok(true),
-            Err(GpuError::Failed { code: NOT_READY, .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        unsafe { has_happened(current, self.handle) }
     }
 
     /// Waits until the event has happened.
@@ -83,7 +78,22 @@ impl Event {
 }
 
 /// The driver's status for "not yet".
-pub(super) const NOT_READY: i32 = 600;
+const NOT_READY: i32 = 600;
+
+/// Whether an event has happened.
+///
+/// # Safety
+///
+/// The event is alive.
+pub(super) unsafe fn has_happened(current: &Current<'_>, event: Handle) -> Result<bool, GpuError> {
+    let _relaxed = Relaxed::new(current.calls)?;
+    // SAFETY: the contract.
+    match unsafe { current.calls.event_query(event) } {
+        Ok(()) => Ok(true),
+        Err(GpuError::Failed { code: NOT_READY, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
 
 impl Drop for Event {
     fn drop(&mut self) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::calls::{Handle, IpcHandle, started};
 use super::device::{Current, Device, Relaxed};
-use super::event::NOT_READY;
+use super::event::has_happened;
 use super::shared::NOT_SUPPORTED;
 use super::stream::Stream;
 use crate::api::GpuError;
@@ -66,13 +66,8 @@ impl SharedEvent {
 
     /// Whether the event has happened.
     pub fn has_happened(&self, current: &Current<'_>) -> Result<bool, GpuError> {
-        let _relaxed = Relaxed::new(current.calls)?;
         // SAFETY: the event is alive.
-        match unsafe { current.calls.event_query(self.event) } {
-            Ok(()) => Ok(true),
-            Err(GpuError::Failed { code: NOT_READY, .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        unsafe { has_happened(current, self.event) }
     }
 }
 

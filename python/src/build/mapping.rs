@@ -29,8 +29,21 @@ fn fill(dict: &Own, pairs: &[Own]) -> Result<(), Raised> {
     Ok(())
 }
 
+/// An empty dict with room for the pairs; `None` where a new one needs no more.
+#[inline(always)]
+fn sized(pairs: &[Own]) -> Result<Option<Own>, Raised> {
+    let count = pairs.len() / 2;
+    if count < PRESIZE_FROM || fast::is_str(pairs[0].ty()) {
+        return Ok(None);
+    }
+    fast::new_dict(count as isize).map(Some)
+}
+
 pub fn dict(stack: &mut Vec<Own>, from: usize) -> Result<(), Raised> {
-    let dict = fast::new_dict(((stack.len() - from) / 2) as isize)?;
+    let dict = match sized(&stack[from..])? {
+        Some(dict) => dict,
+        None => empty_dict()?,
+    };
     fill(&dict, &stack[from..])?;
     stack.truncate(from);
     stack.push(dict);
@@ -65,9 +78,8 @@ impl Builder {
             stack[from - 1] = dict;
             return Ok(false);
         }
-        let pairs = (stack.len() - from) / 2;
-        if fresh && pairs >= PRESIZE_FROM && !fast::is_str(stack[from].ty()) {
-            stack[from - 1] = fast::new_dict(pairs as isize)?;
+        if fresh && let Some(dict) = sized(&stack[from..])? {
+            stack[from - 1] = dict;
         }
         fill(&stack[from - 1], &stack[from..])?;
         stack.truncate(from);

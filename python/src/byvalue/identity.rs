@@ -37,9 +37,8 @@ pub fn id_of_variable(variable: Obj) -> Result<Own, Raised> {
 
 fn kept_id(obj: Obj, hash: impl FnOnce(&mut Hasher) -> Result<(), Raised>) -> Result<Own, Raised> {
     let ids = registry(IDS, WEAK_KEYS)?;
-    if let Some(known) = call_method(ids.obj(), c"get", &[obj])?
-        && fast::is_str(known.ty())
-    {
+    let known = call_method(ids.obj(), c"get", &[obj])?;
+    if fast::is_str(known.ty()) {
         return Ok(known);
     }
     if let Some(id) = received_id(ids.obj(), obj)? {
@@ -54,8 +53,7 @@ fn kept_id(obj: Obj, hash: impl FnOnce(&mut Hasher) -> Result<(), Raised>) -> Re
     let mut number = 1;
     loop {
         let text = fast::new_str(&id)?;
-        let kept = call_method(classes.obj(), c"setdefault", &[text.obj(), obj])?;
-        if kept.is_none_or(|kept| kept.obj() == obj) {
+        if keep(classes.obj(), text.obj(), obj)?.obj() == obj {
             call_method(ids.obj(), c"setdefault", &[obj, text.obj()])?;
             return Ok(text);
         }
@@ -74,24 +72,46 @@ fn received_id(ids: Obj, obj: Obj) -> Result<Option<Own>, Raised> {
     if known >= all {
         return Ok(None);
     }
-    let Some(items) = call_method(classes.obj(), c"items", &[])? else { return Ok(None) };
-    let items = fast::iter(items.obj())?;
+    // A list, made in one step: other threads enter classes meanwhile.
+    let kept = call_method(classes.obj(), c"valuerefs", &[])?;
+    let kept = fast::iter(kept.obj())?;
     let mut found = None;
-    while let Some(item) = fast::iter_next(items.obj())? {
-        let (id, class) = (fast::tuple_get(item.obj(), 0), fast::tuple_get(item.obj(), 1));
-        if fast::is_str(id.ty()) {
-            call_method(ids, c"setdefault", &[class, id])?;
-            if class == obj {
-                found = Some(id.own());
+    while let Some(kept) = fast::iter_next(kept.obj())? {
+        let class = kept.obj().call(&[])?;
+        let Some(id) = kept.obj().getattr_opt(fast::intern(c"key")?.obj())? else { continue };
+        if !class.obj().is_none() && fast::is_str(id.ty()) {
+            call_method(ids, c"setdefault", &[class.obj(), id.obj()])?;
+            if class.obj() == obj {
+                found = Some(id);
             }
         }
     }
     Ok(found)
 }
 
-fn call_method(obj: Obj, name: &core::ffi::CStr, args: &[Obj]) -> Result<Option<Own>, Raised> {
-    let method = obj.getattr(fast::intern(name)?.obj())?;
-    method.call(args).map(Some)
+/// What the registry of classes has under an id: `obj` from now on if there was
+/// none. Unlike `setdefault` of the registry it is one step to other threads.
+fn keep(classes: Obj, id: Obj, obj: Obj) -> Result<Own, Raised> {
+    let attribute = |of: Obj, name| of.getattr(fast::intern(name)?.obj());
+    let weakref = types::import(fast::intern(c"weakref")?.obj())?;
+    let (data, remove) = (attribute(classes, c"data")?, attribute(classes, c"_remove")?);
+    let reference = attribute(weakref.obj(), c"KeyedRef")?.call(&[obj, remove.obj(), id])?;
+    // From here on no Python code runs: a reference is called, and a dict looked up by a str.
+    if let Some(old) = fast::dict_get(data.obj(), id).map(Obj::own) {
+        let kept = old.call(&[])?;
+        if !kept.obj().is_none() {
+            return Ok(kept);
+        }
+    }
+    // SAFETY: a dict and live objects; -1 with an error set.
+    if unsafe { ffi::PyDict_SetItem(data.ptr(), id.ptr(), reference.ptr()) } < 0 {
+        return Err(Raised::set());
+    }
+    Ok(obj.own())
+}
+
+fn call_method(obj: Obj, name: &core::ffi::CStr, args: &[Obj]) -> Result<Own, Raised> {
+    obj.getattr(fast::intern(name)?.obj())?.call(args)
 }
 
 /// A weak dictionary in `copyreg`, made if it is not there.

@@ -1,7 +1,7 @@
 //! Device memory of our own, as an object.
 
 use super::region::Region;
-use super::staging::source_of;
+use super::staging::{Want, download, source_of};
 use crate::error::raise_gpu;
 use crate::source::View;
 use crate::types::from_bound;
@@ -147,19 +147,12 @@ pub fn fetch(py: Python<'_>, buffers: &[&Buffer]) -> PyResult<Vec<HostBuffer>> {
         let block = block.ok_or_else(|| crate::error::Raised::no_memory().into_py(py))?;
         blocks.push((device, source, block));
     }
-    let copied = py.detach(|| {
-        let mut order: Vec<&mut (Arc<Device>, Source, Block)> = blocks.iter_mut().collect();
-        order.sort_by_key(|(device, ..)| device.id());
-        for group in order.chunk_by_mut(|a, b| a.0.id() == b.0.id()) {
-            let stager = Stager::of(&group[0].0);
-            let sources: Vec<Source> = group.iter().map(|(_, source, _)| source.clone()).collect();
-            let mut into: Vec<&mut [u8]> =
-                group.iter_mut().map(|(_, _, block)| block.as_mut_slice()).collect();
-            stager.download(&sources, &mut into, None)?;
-        }
-        Ok(())
+    let wants = blocks.iter_mut().map(|(device, source, block)| Want {
+        device: device.id(),
+        source: source.clone(),
+        to: block.as_mut_slice(),
     });
-    copied.map_err(|error: GpuError| raise_gpu(&error).into_py(py))?;
+    download(py, wants.collect())?;
     Ok(blocks.into_iter().map(|(_, _, block)| HostBuffer::from(block)).collect())
 }
 

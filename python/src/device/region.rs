@@ -1,7 +1,8 @@
 //! An array's memory, as its library describes it, checked against what the
 //! driver knows.
 
-use super::{ids, staging};
+use super::ids;
+use super::staging::{Want, download};
 use crate::error::{raise_device, raise_gpu};
 use ferropickle_core::strided::{Axis, Layout};
 use ferropickle_gpu::{DeviceId, GpuError, Memory, PointerInfo, StreamRef, open_device};
@@ -160,9 +161,7 @@ impl Region {
     /// Raises DeviceError.
     fn fetch<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         PyBytes::new_with(py, self.layout.len_bytes(), |bytes| {
-            let want = staging::Want { region: self, to: bytes.as_mut_ptr() };
-            // SAFETY: the bytes are as many as the region's, and ours until the call returns.
-            unsafe { staging::download(py, &[want]) }
+            download(py, Want::of(self, bytes).into_iter().collect())
         })
     }
 

@@ -3,14 +3,16 @@
 //!
 //! Positions are those of `PyDict_Next`, so both can take turns.
 
+#[cfg(known_dicts)]
+use super::values::Values;
 use super::{Obj, Own};
 use crate::error::Raised;
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 use core::ffi::c_void;
 use pyo3::ffi;
 
 /// `PyDictObject` (Include/cpython/dictobject.h).
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[repr(C)]
 struct Dict {
     base: ffi::PyObject,
@@ -23,7 +25,7 @@ struct Dict {
 
 /// `PyDictKeysObject` of builds with a GIL (internal/pycore_dict.h), without
 /// the index that follows.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[repr(C)]
 pub(super) struct Keys {
     refcnt: isize,
@@ -37,19 +39,19 @@ pub(super) struct Keys {
 
 /// A table whose keys are not all strs: entries are hash, key, value; of other
 /// kinds key and value.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 const GENERAL: u8 = 0;
 
 /// Number of entries. Needs a dict, or an object of a subclass.
 #[inline(always)]
 pub fn len(dict: Obj) -> isize {
     // SAFETY: the caller checked the type.
-    #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+    #[cfg(known_dicts)]
     unsafe {
         (*dict.ptr().cast::<Dict>()).used
     }
     // SAFETY: as above.
-    #[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+    #[cfg(not(known_dicts))]
     unsafe {
         ffi::PyDict_Size(dict.ptr())
     }
@@ -57,7 +59,7 @@ pub fn len(dict: Obj) -> isize {
 
 /// The entry at `pos`, which moves on; `None` at the end. Valid whatever
 /// happened to the dict between two calls.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[inline(always)]
 pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
     let raw = dict.ptr().cast::<Dict>();
@@ -71,7 +73,7 @@ pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
             if *pos >= (*raw).used {
                 return None;
             }
-            let (index, value) = split((*raw).values, *pos);
+            let (index, value) = Values::of((*raw).values).get(*pos);
             *pos += 1;
             return Some((Obj::new(*first.add(index * 2)), Obj::new(value)));
         }
@@ -88,7 +90,7 @@ pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
 }
 
 /// The position after the last entry; `None` where the layout is not known.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 pub fn end(dict: Obj) -> Option<isize> {
     let raw = dict.ptr().cast::<Dict>();
     // SAFETY: a dict by the caller's check, whose keys are alive with it.
@@ -116,7 +118,7 @@ pub fn end(dict: Obj) -> Option<isize> {
 }
 
 /// The position after the last entry: not known.
-#[cfg(all(Py_3_11, any(Py_3_15, Py_GIL_DISABLED)))]
+#[cfg(all(Py_3_11, not(known_dicts)))]
 pub fn end(_dict: Obj) -> Option<isize> {
     None
 }
@@ -125,7 +127,7 @@ pub fn end(_dict: Obj) -> Option<isize> {
 ///
 /// # Safety
 /// The table must be alive.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[inline(always)]
 pub(super) unsafe fn first_entry(keys: *const Keys) -> *const *mut ffi::PyObject {
     // SAFETY: the index, as long as the table says, and the entries follow it.
@@ -136,41 +138,16 @@ pub(super) unsafe fn first_entry(keys: *const Keys) -> *const *mut ffi::PyObject
 ///
 /// # Safety
 /// The table must be alive.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[inline(always)]
 pub(super) unsafe fn entries(keys: *const Keys) -> usize {
     // SAFETY: the contract.
     unsafe { (*keys).entries as usize }
 }
 
-/// Entry `pos` in the order of insertion of a dict whose keys are shared: the
-/// key's place among them, and the value.
-///
-/// # Safety
-/// `values` must be those of a dict with more than `pos` entries.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
-#[inline(always)]
-pub(super) unsafe fn split(values: *const c_void, pos: isize) -> (usize, *mut ffi::PyObject) {
-    // SAFETY: up to 3.12 the order lies before the values, backwards, after two
-    // bytes of sizes; from 3.13 on four bytes of sizes, padded, stand before the
-    // values and the order behind as many as the first says.
-    unsafe {
-        #[cfg(not(Py_3_13))]
-        let (first, index) =
-            (values.cast::<*mut ffi::PyObject>(), *values.cast::<u8>().offset(-3 - pos));
-        #[cfg(Py_3_13)]
-        let (first, index) = {
-            let first = values.cast::<*mut ffi::PyObject>().add(1);
-            let capacity = usize::from(*values.cast::<u8>());
-            (first, *first.add(capacity).cast::<u8>().offset(pos))
-        };
-        (index.into(), *first.add(index.into()))
-    }
-}
-
 /// The entry at `pos`, which moves on; `None` at the end. Valid whatever
 /// happened to the dict between two calls.
-#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+#[cfg(not(known_dicts))]
 #[inline(always)]
 pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
     let mut key = core::ptr::null_mut();
@@ -187,7 +164,7 @@ pub fn next(dict: Obj, pos: &mut isize) -> Option<(Obj, Obj)> {
 /// A dict with the keys of the pairs, each with the value None, for
 /// [`like`]; `None` where it has to be made in the usual way. Nobody else may
 /// see it.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 pub fn model(pairs: &[Own]) -> Result<Option<Own>, Raised> {
     let count = (pairs.len() / 2) as isize;
     // SAFETY: a new reference or null with an error set.
@@ -207,7 +184,7 @@ pub fn model(pairs: &[Own]) -> Result<Option<Own>, Raised> {
 }
 
 /// Whether a dict has one table, of as many strs, and nothing was taken out.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[inline(always)]
 fn is_table_of_strs(dict: Obj, count: isize) -> bool {
     let raw = dict.ptr().cast::<Dict>();
@@ -223,7 +200,7 @@ fn is_table_of_strs(dict: Obj, count: isize) -> bool {
 
 /// Whether the keys of a [`model`] are those of the pairs, in their order; there
 /// are as many.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[inline(always)]
 pub fn has_keys(model: Obj, pairs: &[Own]) -> bool {
     // SAFETY: a model has a table of as many pairs of key and value.
@@ -235,7 +212,7 @@ pub fn has_keys(model: Obj, pairs: &[Own]) -> bool {
 
 /// A dict with the keys of a [`model`] and the values of the pairs from `from`
 /// on, for which [`has_keys`] holds; they are taken off the stack.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[inline(always)]
 pub fn like(model: Obj, stack: &mut Vec<Own>, from: usize) -> Result<Option<Own>, Raised> {
     let count = (stack.len() - from) / 2;
@@ -272,19 +249,19 @@ pub fn like(model: Obj, stack: &mut Vec<Own>, from: usize) -> Result<Option<Own>
 }
 
 /// As above: not for this version.
-#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+#[cfg(not(known_dicts))]
 pub fn model(_pairs: &[Own]) -> Result<Option<Own>, Raised> {
     Ok(None)
 }
 
 /// As above: there are no models.
-#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+#[cfg(not(known_dicts))]
 pub fn has_keys(_model: Obj, _pairs: &[Own]) -> bool {
     false
 }
 
 /// As above: there are no models.
-#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+#[cfg(not(known_dicts))]
 pub fn like(_model: Obj, _stack: &mut Vec<Own>, _from: usize) -> Result<Option<Own>, Raised> {
     Ok(None)
 }

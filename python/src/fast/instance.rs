@@ -1,6 +1,8 @@
 //! Instances: attribute dicts, slots, and attributes set straight.
 
 use super::{Obj, Own, TypePtr};
+#[cfg(known_dicts)]
+use super::{dict, values::Values};
 use crate::error::Raised;
 use pyo3::ffi;
 
@@ -8,7 +10,7 @@ use pyo3::ffi;
 /// type gives its instances a dict.
 #[inline(always)]
 pub fn dict(obj: Obj) -> Result<Own, Raised> {
-    #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+    #[cfg(known_dicts)]
     if let Some(dict) = managed_dict(obj) {
         return Ok(dict.own());
     }
@@ -17,7 +19,7 @@ pub fn dict(obj: Obj) -> Result<Own, Raised> {
 }
 
 /// The dict of an object that keeps it in front of itself, if it has been made.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[inline(always)]
 fn managed_dict(obj: Obj) -> Option<Obj> {
     // SAFETY: a type with this flag (bit 4) has room for the pointer three words
@@ -47,10 +49,10 @@ pub enum Attributes {
 #[derive(Clone, Copy, Debug)]
 pub struct Inline {
     /// The first of the keys that the class has for its instances.
-    #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+    #[cfg(known_dicts)]
     keys: *const *mut ffi::PyObject,
-    #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
-    values: *const core::ffi::c_void,
+    #[cfg(known_dicts)]
+    values: Values,
     len: isize,
 }
 
@@ -65,20 +67,20 @@ impl Inline {
     #[inline(always)]
     pub fn get(&self, at: isize) -> (Obj, Obj) {
         debug_assert!(at < self.len);
-        #[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+        #[cfg(known_dicts)]
         // SAFETY: in bounds; the class holds the key, the instance the value.
         unsafe {
-            let (index, value) = super::dict::split(self.values, at);
+            let (index, value) = self.values.get(at);
             (Obj::new(*self.keys.add(index * 2)), Obj::new(value))
         }
-        #[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+        #[cfg(not(known_dicts))]
         unreachable!("this version's instances are not read inline")
     }
 }
 
 /// Where an instance's attributes are; `None` where this version's layout is
 /// not known. Needs an object whose type gives its instances a dict.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[inline(always)]
 pub fn attributes(obj: Obj) -> Option<Attributes> {
     if let Some(dict) = managed_dict(obj) {
@@ -98,24 +100,17 @@ pub fn attributes(obj: Obj) -> Option<Attributes> {
             return Some(Obj::borrowed(dict).map_or(Attributes::Empty, Attributes::Dict));
         }
         let Some(values) = inline_values(obj) else { return Some(Attributes::Empty) };
-        if !is_heap_type(ty) {
-            return None;
-        }
-        let keys = (*ty.cast::<ffi::PyHeapTypeObject>()).ht_cached_keys.cast::<super::dict::Keys>();
-        if keys.is_null() {
-            return None;
-        }
-        let len = Values::of(values.cast_mut()).len();
+        let keys = dict::first_entry(shared_keys(ty)?);
+        let len = values.len();
         if len == 0 {
             return Some(Attributes::Empty);
         }
-        let keys = super::dict::first_entry(keys);
         Some(Attributes::Inline(Inline { keys, values, len: len.into() }))
     }
 }
 
 /// As above: not known.
-#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+#[cfg(not(known_dicts))]
 pub fn attributes(_obj: Obj) -> Option<Attributes> {
     None
 }
@@ -124,9 +119,9 @@ pub fn attributes(_obj: Obj) -> Option<Attributes> {
 ///
 /// # Safety
 /// The type must have the flag of a managed dict, and the object no dict.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[inline(always)]
-unsafe fn inline_values(obj: Obj) -> Option<*const core::ffi::c_void> {
+unsafe fn inline_values(obj: Obj) -> Option<Values> {
     // SAFETY: 3.11 has a pointer to them four words before the instance; 3.12
     // three words before it, less one; from 3.13 on they are after the instance, if its
     // type has a flag (bit 2) and their fourth byte is not zero.
@@ -144,15 +139,30 @@ unsafe fn inline_values(obj: Obj) -> Option<*const core::ffi::c_void> {
             let valid = ffi::PyType_HasFeature(obj.ty(), 1 << 2) != 0 && *after.add(3) != 0;
             if valid { after.cast::<core::ffi::c_void>().cast_const() } else { core::ptr::null() }
         };
-        (!values.is_null()).then_some(values)
+        (!values.is_null()).then(|| Values::of(values))
     }
+}
+
+/// The keys that a class has for the values of its instances.
+///
+/// # Safety
+/// The type must have the flag of a managed dict.
+#[cfg(known_dicts)]
+#[inline(always)]
+unsafe fn shared_keys(ty: TypePtr) -> Option<*const dict::Keys> {
+    if !is_heap_type(ty) {
+        return None;
+    }
+    // SAFETY: a heap type, alive as its instance is.
+    let keys = unsafe { (*ty.cast::<ffi::PyHeapTypeObject>()).ht_cached_keys };
+    (!keys.is_null()).then_some(keys.cast::<dict::Keys>().cast_const())
 }
 
 /// Gives an instance without attributes those of the pairs from `from` on,
 /// which are taken off the stack, where its class knows their names and it has
 /// room for them without a dict; false, with nothing done, if not. The names
 /// are interned. `places` is a memory of where they go, for the next instance.
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
+#[cfg(known_dicts)]
 #[inline(always)]
 pub fn fill(obj: Obj, stack: &mut Vec<Own>, from: usize, places: &mut Vec<u8>) -> bool {
     let ty = obj.ty();
@@ -162,20 +172,15 @@ pub fn fill(obj: Obj, stack: &mut Vec<Own>, from: usize, places: &mut Vec<u8>) -
     // which never grows), are empty as there are no attributes, and each is
     // filled once, with the stack's reference.
     unsafe {
-        let managed = ffi::PyType_HasFeature(ty, 1 << 4) != 0 && is_heap_type(ty);
-        if !managed || managed_dict(obj).is_some() {
+        if ffi::PyType_HasFeature(ty, 1 << 4) == 0 || managed_dict(obj).is_some() {
             return false;
         }
-        let keys = (*ty.cast::<ffi::PyHeapTypeObject>()).ht_cached_keys.cast::<super::dict::Keys>();
-        if keys.is_null() {
-            return false;
-        }
+        let Some(keys) = shared_keys(ty) else { return false };
         let Some(values) = inline_values(obj) else { return false };
-        let mut values = Values::of(values.cast_mut());
         if values.len() != 0 || (stack.len() - from) / 2 > values.room() {
             return false;
         }
-        let (names, known) = (super::dict::first_entry(keys), super::dict::entries(keys));
+        let (names, known) = (dict::first_entry(keys), dict::entries(keys));
         let mut filled = 0_u64;
         for (at, pair) in stack[from..].chunks_exact(2).enumerate() {
             let is_at = |place: usize| *names.add(2 * place) == pair[0].ptr();
@@ -197,7 +202,7 @@ pub fn fill(obj: Obj, stack: &mut Vec<Own>, from: usize, places: &mut Vec<u8>) -
         let pairs = (stack.len() - from) / 2;
         for (at, object) in stack.drain(from..).enumerate() {
             if at % 2 == 1 {
-                values.put(at / 2, places[at / 2], object.into_ptr());
+                values.put(at as isize / 2, places[at / 2], object.into_ptr());
             }
         }
         values.set_len(pairs);
@@ -206,76 +211,9 @@ pub fn fill(obj: Obj, stack: &mut Vec<Own>, from: usize, places: &mut Vec<u8>) -
 }
 
 /// As above: not for this version.
-#[cfg(not(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED)))))]
+#[cfg(not(known_dicts))]
 pub fn fill(_obj: Obj, _stack: &mut Vec<Own>, _from: usize, _places: &mut Vec<u8>) -> bool {
     false
-}
-
-/// `PyDictValues` (internal/pycore_dict.h): the values of an instance by the
-/// places of their keys, and in which order they were set. Where the parts lie
-/// is said at [`super::dict::split`].
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
-struct Values(*mut u8);
-
-#[cfg(all(Py_3_11, not(any(Py_3_15, Py_GIL_DISABLED))))]
-impl Values {
-    /// # Safety
-    /// Valid for as long as the instance has no dict; so are all that follow.
-    #[inline(always)]
-    unsafe fn of(values: *mut core::ffi::c_void) -> Values {
-        Values(values.cast())
-    }
-
-    /// How many are set.
-    #[inline(always)]
-    unsafe fn len(&self) -> u8 {
-        // SAFETY: the contract of `of`.
-        unsafe { if cfg!(Py_3_13) { *self.0.add(1) } else { *self.0.sub(2) } }
-    }
-
-    /// How many can be.
-    #[inline(always)]
-    unsafe fn room(&self) -> usize {
-        // SAFETY: the contract of `of`. Up to 3.12 the order and its two bytes
-        // take as many bytes as the last of them says.
-        unsafe {
-            if cfg!(Py_3_13) {
-                (*self.0).into()
-            } else {
-                usize::from(*self.0.sub(1)).saturating_sub(2)
-            }
-        }
-    }
-
-    /// Whether there is such a place; up to 3.12 there is if the keys have it.
-    #[inline(always)]
-    unsafe fn has(&self, place: u8) -> bool {
-        // SAFETY: the contract of `of`.
-        !cfg!(Py_3_13) || place < unsafe { *self.0 }
-    }
-
-    /// Fills an empty place, as the value number `at`.
-    #[inline(always)]
-    unsafe fn put(&mut self, at: usize, place: u8, value: *mut ffi::PyObject) {
-        // SAFETY: the contract of `of`; there is the place, and room for `at`.
-        unsafe {
-            #[cfg(not(Py_3_13))]
-            let (first, order) = (self.0.cast::<*mut ffi::PyObject>(), self.0.sub(3 + at));
-            #[cfg(Py_3_13)]
-            let (first, order) = {
-                let first = self.0.cast::<*mut ffi::PyObject>().add(1);
-                (first, first.add((*self.0).into()).cast::<u8>().add(at))
-            };
-            *first.add(place.into()) = value;
-            *order = place;
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn set_len(&mut self, len: usize) {
-        // SAFETY: the contract of `of`; as many were put.
-        unsafe { *(if cfg!(Py_3_13) { self.0.add(1) } else { self.0.sub(2) }) = len as u8 }
-    }
 }
 
 /// The object in a slot at a byte offset, if it is set.

@@ -26,6 +26,8 @@ mod private;
 pub mod sequence;
 pub mod storage;
 pub mod text;
+#[cfg(known_dicts)]
+mod values;
 
 pub use dict::{
     end as dict_end, has_keys as dict_has_keys, items as dict_items, len as dict_len,

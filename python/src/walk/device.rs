@@ -20,7 +20,7 @@ use super::{Flow, Stop, WRITTEN, Walker};
 use crate::buffers;
 use crate::device::buffer::{Buffer, StandIn, snapshot};
 use crate::device::region::Region;
-use crate::device::staging::{self, Want};
+use crate::device::staging::{Want, download};
 use crate::error::{Raised, raise_gpu};
 use crate::fast::{self, Obj, Own};
 use crate::policy::DeviceChoice;
@@ -29,6 +29,7 @@ use ferropickle_core::buffer::{Block, Buffer as HostBuffer};
 use ferropickle_core::opcode::Op;
 use ferropickle_gpu::DeviceId;
 use pyo3::prelude::*;
+use std::slice;
 
 /// Bytes that wait at most before a file gets what there is.
 const MOST_PENDING_BYTES: usize = 256 << 20;
@@ -329,12 +330,12 @@ impl Walker {
                         None => return Err(Raised::no_memory()),
                     },
                 };
-                wants.push(Want { region, to });
+                // SAFETY: each place has as many bytes as its region: blocks that nobody has seen, or
+                // reserved parts of the output, of which no two overlap. The output does not move
+                // while this walker, which is borrowed, writes nothing.
+                wants.extend(Want::of(region, unsafe { slice::from_raw_parts_mut(to, len) }));
             }
-            // SAFETY: each place has as many bytes as its region: blocks that nobody has seen, or
-            // reserved parts of the output, of which no two overlap. The output does not move while
-            // this walker, which is borrowed, writes nothing.
-            unsafe { staging::download(py, &wants) }.map_err(Raised::from_py)
+            download(py, wants).map_err(Raised::from_py)
         })
     }
 }
