@@ -52,6 +52,12 @@ impl Block {
     }
 }
 
+impl core::fmt::Debug for Block {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Block").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
 impl From<Block> for Buffer {
     fn from(block: Block) -> Buffer {
         Buffer::from_block(block)

@@ -110,7 +110,6 @@ pub fn pays(data: &[u8], compression: Compression) -> bool {
 struct Worker {
     compression: Compression,
     zstd: Option<std::io::Result<zstd::bulk::Compressor<'static>>>,
-    place: Vec<u8>,
 }
 
 impl Worker {
@@ -119,17 +118,19 @@ impl Worker {
             Compression::Zstd(level) => Some(zstd::bulk::Compressor::new(level)),
             Compression::Lz4 => None,
         };
-        Worker { compression, zstd, place: Vec::new() }
+        Worker { compression, zstd }
     }
 
     fn frame(&mut self, chunk: &[u8]) -> std::io::Result<Vec<u8>> {
         use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
         match (self.compression, &mut self.zstd) {
             (Compression::Zstd(_), Some(Ok(compressor))) => {
+                let most = zstd::zstd_safe::compress_bound(chunk.len());
+                let mut frame = Vec::with_capacity(most);
+                compressor.compress_to_buffer(chunk, &mut frame)?;
                 // Frames are held until they are written: no longer than they are.
-                self.place.resize(zstd::zstd_safe::compress_bound(chunk.len()), 0);
-                let len = compressor.compress_to_buffer(chunk, self.place.as_mut_slice())?;
-                Ok(self.place[..len].to_vec())
+                frame.shrink_to_fit();
+                Ok(frame)
             }
             (Compression::Zstd(_), _) => Err(std::io::ErrorKind::OutOfMemory.into()),
             (Compression::Lz4, _) => {
@@ -201,7 +202,7 @@ pub fn compress<E: From<std::io::Error>>(
 }
 
 /// The compressed form of data, if it is smaller.
-pub fn compressed(data: &[u8], compression: Compression) -> std::io::Result<Option<Vec<u8>>> {
+pub fn compressed(data: &[u8], compression: Compression) -> std::io::Result<Option<Block>> {
     if !pays(data, compression) {
         return Ok(None);
     }
@@ -214,8 +215,8 @@ pub fn compressed(data: &[u8], compression: Compression) -> std::io::Result<Opti
     if len >= data.len() {
         return Ok(None);
     }
-    let mut out = vec![0; len];
-    gather(parts(), &mut out);
+    let mut out = Block::zeroed(len).ok_or(std::io::ErrorKind::OutOfMemory)?;
+    gather(parts(), out.as_mut_slice());
     Ok(Some(out))
 }
 
@@ -223,7 +224,7 @@ pub fn compressed(data: &[u8], compression: Compression) -> std::io::Result<Opti
 pub fn compressed_all(
     list: &[&[u8]],
     compression: Compression,
-) -> Vec<std::io::Result<Option<Vec<u8>>>> {
+) -> Vec<std::io::Result<Option<Block>>> {
     let one = |data: &&[u8]| compressed(data, compression);
     match threads::pool().filter(|_| list.len() > 1) {
         Some(pool) => pool.install(|| list.par_iter().map(one).collect()),
@@ -340,6 +341,10 @@ mod tests {
 
     const BOTH: [Compression; 3] = [Compression::Zstd(3), Compression::Zstd(-1), Compression::Lz4];
 
+    fn packed(data: &[u8], compression: Compression) -> Option<Vec<u8>> {
+        compressed(data, compression).expect("memory").map(|block| block.as_slice().to_vec())
+    }
+
     fn text(len: usize) -> Vec<u8> {
         (0..len).map(|n| b"compress me, please "[n % 20] ^ (n / 5000) as u8).collect()
     }
@@ -349,7 +354,7 @@ mod tests {
         for compression in BOTH {
             for len in [LEAST_BYTES, CHUNK_BYTES, CHUNK_BYTES + 1, 5 * CHUNK_BYTES + 7] {
                 let data = text(len);
-                let stored = compressed(&data, compression).expect("memory").expect("it pays");
+                let stored = packed(&data, compression).expect("it pays");
                 assert!(stored.len() < len / 2);
                 let codec = compression.codec();
                 assert_eq!(decompressed_len(&stored, codec), Ok(len as u64));
@@ -364,8 +369,8 @@ mod tests {
         let hash = |n: u64| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()) as u8;
         let data: Vec<u8> = (0..300_000).map(hash).collect();
         for compression in BOTH {
-            assert_eq!(compressed(&data, compression).expect("memory"), None);
-            assert_eq!(compressed(&data[..LEAST_BYTES - 1], compression).expect("memory"), None);
+            assert_eq!(packed(&data, compression), None);
+            assert_eq!(packed(&data[..LEAST_BYTES - 1], compression), None);
         }
     }
 
@@ -374,7 +379,7 @@ mod tests {
         let data = text(3000);
         for compression in BOTH {
             let codec = compression.codec();
-            let stored = compressed(&data, compression).expect("memory").expect("it pays");
+            let stored = packed(&data, compression).expect("it pays");
             for len in 0..stored.len() {
                 assert!(decompress(&stored[..len], codec, 3000).is_err());
             }

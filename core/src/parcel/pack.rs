@@ -4,7 +4,7 @@ use super::fault::{Fault, Kind, Part, Result};
 use super::{
     Codec, HEAD_BYTES, Head, MAGIC, ROW_BYTES, Row, Spec, VERSION, aligned, checksum, codec,
 };
-use crate::buffer::{ALIGN, BufferDesc, gather};
+use crate::buffer::{ALIGN, Block, BufferDesc, gather};
 use bytemuck::Zeroable;
 
 /// The bytes of one row.
@@ -13,7 +13,7 @@ pub enum Stored<'a> {
     /// As they lie in memory.
     Raw(&'a [u8]),
     /// Compressed.
-    Packed(Vec<u8>),
+    Packed(Block),
 }
 
 impl Stored<'_> {
@@ -21,7 +21,7 @@ impl Stored<'_> {
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Stored::Raw(bytes) => bytes,
-            Stored::Packed(bytes) => bytes,
+            Stored::Packed(block) => block.as_slice(),
         }
     }
 }
@@ -109,12 +109,11 @@ pub fn pack<'a>(
             kind: Kind::Compressed(error.to_string()),
         })?;
         let part = packed.map_or(Stored::Raw(bytes), Stored::Packed);
-        let (codec, stored) = match &part {
-            Stored::Raw(bytes) => (Codec::Raw, bytes.len()),
-            Stored::Packed(bytes) => {
-                (spec.compression.map_or(Codec::Raw, |chosen| chosen.codec()), bytes.len())
-            }
+        let codec = match (&part, spec.compression) {
+            (Stored::Packed(_), Some(chosen)) => chosen.codec(),
+            _ => Codec::Raw,
         };
+        let stored = part.as_slice().len();
         let row = Row {
             desc: *desc,
             stored: stored as u64,
@@ -135,7 +134,7 @@ pub fn pack<'a>(
 }
 
 /// What is compressed of each row.
-fn compress(rows: &[(BufferDesc, &[u8])], spec: Spec) -> Vec<std::io::Result<Option<Vec<u8>>>> {
+fn compress(rows: &[(BufferDesc, &[u8])], spec: Spec) -> Vec<std::io::Result<Option<Block>>> {
     match spec.compression {
         Some(compression) => {
             let list: Vec<&[u8]> = rows.iter().map(|(_, bytes)| *bytes).collect();

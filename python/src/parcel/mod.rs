@@ -154,7 +154,7 @@ impl Parcel {
         for ((part, live), padding) in packed.parts.into_iter().zip(live).zip(paddings) {
             let buffer = match part {
                 Stored::Raw(_) => live.clone(),
-                Stored::Packed(bytes) => Buffer::from_vec(bytes),
+                Stored::Packed(block) => Buffer::from(block),
             };
             for buffer in [buffer, Buffer::from_vec(ZEROS[..padding].to_vec())] {
                 if !buffer.is_empty() {
