@@ -143,6 +143,13 @@ impl Walker {
         Ok(())
     }
 
+    /// [`Walker::log_elided`] of each.
+    pub fn log_all_elided(&mut self, all: &[Obj]) -> Result<(), Stop> {
+        self.elided.try_reserve(all.len()).map_err(|_| Error::OutOfMemory)?;
+        self.elided.extend_from_slice(all);
+        Ok(())
+    }
+
     /// Keeps an object alive until the dump ends; without memory for the note
     /// it is kept for ever, and the dump fails.
     #[inline(always)]

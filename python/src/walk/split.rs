@@ -23,21 +23,22 @@ use ferropickle_core::threads;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes of output that a part should have: a core's cache holds them.
-const PART_BYTES: usize = 256 * 1024;
+/// Bytes of output that a part should have: a frame. At the end of a wave threads
+/// wait for the last part, and longer parts are waited for longer.
+const PART_BYTES: usize = 64 * 1024;
 /// Bytes of output that each of the two parts of a trial should have: a graph in
 /// which everything leads to everything shows itself there.
 const TRIAL_BYTES: usize = 32 * 1024;
-/// A part with half as much output again as it should have has got into what
+/// A part with so many times the output that it should have has got into what
 /// other parts are to write.
-const MOST_OUTPUT: (usize, usize) = (3, 2);
+const MOST_OUTPUT: usize = 2;
 /// What must be left to be worth the threads: about two milliseconds' work.
 const LEAST_BYTES: usize = 2 << 20;
 /// Items that must be left: fewer cannot be cut evenly.
 const LEAST_ITEMS: isize = 8;
 /// Parts of the first wave and of the largest; each is twice the one before.
-const FIRST_WAVE: usize = 8;
-const LARGEST_WAVE: usize = 64;
+const FIRST_WAVE: usize = 64;
+const LARGEST_WAVE: usize = 256;
 /// Open containers that are looked at, from the outermost.
 const DEEPEST: usize = 8;
 /// One object in so many may be shared between the parts of a wave.
@@ -311,8 +312,7 @@ impl Walker {
                 parts,
                 most_bytes: (self.split.bytes_per_item * step as usize)
                     .max(TRIAL_BYTES)
-                    .saturating_mul(MOST_OUTPUT.0)
-                    / MOST_OUTPUT.1,
+                    .saturating_mul(MOST_OUTPUT),
                 next: AtomicUsize::new(0),
                 stop: AtomicUsize::new(usize::MAX),
                 met: Mutex::new((0..parts).map(|_| None).collect()),
@@ -391,7 +391,7 @@ impl Walker {
                     self.memo.set(addr, Entry::index(first + own));
                 }
             }
-            part.elided.into_iter().try_for_each(|obj| self.log_elided(obj))?;
+            self.log_all_elided(&part.elided)?;
         }
         Ok(())
     }
