@@ -60,6 +60,19 @@ class _Array:
         return self._with(self.twin[index])
 
 
+class _Device:
+    """The current device, for a while."""
+
+    def __init__(self, ordinal):
+        assert ordinal == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        pass
+
+
 def cupy(driver):
     """Put a module in the place of CuPy, whose arrays live on this driver; the module."""
 
@@ -85,21 +98,11 @@ def cupy(driver):
     def as_strided(first, shape, strides):
         return first._with(np.lib.stride_tricks.as_strided(first.twin, shape, strides))
 
-    class Device:
-        def __init__(self, ordinal):
-            assert ordinal == 0
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *raised):
-            pass
-
     module = _module("cupy", ndarray=ndarray, array=array)
     module.stream = 1
     stream = types.SimpleNamespace
     current = lambda ordinal: stream(ptr=module.stream)
-    module.cuda = types.SimpleNamespace(Device=Device, get_current_stream=current)
+    module.cuda = types.SimpleNamespace(Device=_Device, get_current_stream=current)
     tricks = _module("cupy.lib.stride_tricks", as_strided=as_strided)
     module.lib = types.SimpleNamespace(stride_tricks=tricks)
     return module
@@ -186,19 +189,9 @@ def torch(driver):
     parameter = _module("torch.nn.parameter", Parameter=Parameter)
     module.nn = types.SimpleNamespace(Parameter=Parameter, parameter=parameter)
 
-    class device:
-        def __init__(self, ordinal):
-            assert ordinal == 0
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *raised):
-            pass
-
     stream = types.SimpleNamespace(cuda_stream=0)
     module.cuda = types.SimpleNamespace(
-        device=device, current_stream=lambda device: stream, is_initialized=lambda: False
+        device=_Device, current_stream=lambda device: stream, is_initialized=lambda: False
     )
     return module
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import ferropickle as fp
 from helpers.cuda import on_driver
 from helpers.producers import Placed, host
+from helpers.routes import OURS
 
 
 def in_band(obj):
@@ -46,20 +47,6 @@ def parcel_as_bytes(obj):
     return fp.unpack(fp.pack(obj).to_bytes())
 
 
-def file(obj):
-    file = io.BytesIO()
-    fp.dump(obj, file)
-    file.seek(0)
-    return fp.load(file)
-
-
-def pickler(obj):
-    file = io.BytesIO()
-    fp.Pickler(file).dump(obj)
-    file.seek(0)
-    return fp.Unpickler(file).load()
-
-
 def stock_loads(obj):
     return pickle.loads(fp.dumps(obj))
 
@@ -79,8 +66,8 @@ ROUTES = [
     by_refusing_callback,
     parcel,
     parcel_as_bytes,
-    file,
-    pickler,
+    OURS["file"],
+    OURS["pickler"],
     stock_loads,
     protocol_2,
     protocol_4,
