@@ -6,6 +6,7 @@
 //! | [`region`] | arrays in device memory, by address and layout |
 //! | [`plan`] | how many arrays become few copies |
 //! | [`wire`] | what processes tell each other about shared device memory |
+//! | [`beside`] | what goes beside a message that lies in arenas, in part or all |
 //! | `enabled` | the CUDA driver, loaded at run time (feature `cuda`) |
 //! | `disabled` | the same functions where the feature is off: each answers [`GpuError::NotBuilt`] |
 //!
@@ -17,6 +18,7 @@
 //! processes that every later room keeps are in `DESIGN.md` beside this crate's manifest.
 
 pub mod api;
+pub mod beside;
 pub mod plan;
 #[allow(unsafe_code, reason = "whoever names device memory vouches for it")]
 pub mod region;

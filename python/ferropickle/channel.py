@@ -166,7 +166,8 @@ class Channel:
         """Send an object. Returns when it is on its way; the other end need not have received it.
 
         timeout: seconds to wait for room; None waits for ever.
-        policy: a Policy; None means that of the enclosing `policy(...)` block.
+        policy: a Policy; None means that of the enclosing `policy(...)` block. With `device="auto"`
+        arrays on devices stay there, where the other end can map memory of theirs.
 
         Raises what `dumps` raises, and then nothing was sent; BrokenPipeError or
         ConnectionResetError if the other end is closed; TimeoutError. Where half a message was sent
@@ -241,7 +242,8 @@ class Channel:
         from multiprocessing.reduction import DupFd
 
         arena = None if self._arena is None else DupFd(self._arena.fd)
-        return _rebuild, (type(self), DupFd(self.fileno()), arena)
+        offers = [(note, DupFd(one), DupFd(two)) for note, one, two in self._link.offers()]
+        return _rebuild, (type(self), DupFd(self.fileno()), arena, offers)
 
     def __repr__(self) -> str:
         if self.closed:
@@ -250,7 +252,9 @@ class Channel:
         return f"<{type(self).__name__}, descriptor {self.fileno()}, {how}>"
 
 
-def _rebuild(cls: type[Channel], fd: Any, arena_fd: Any) -> Channel:
+def _rebuild(
+    cls: type[Channel], fd: Any, arena_fd: Any, offers: list[tuple[bytes, Any, Any]]
+) -> Channel:
     arena = None
     if arena_fd is not None:
         own = arena_fd.detach()
@@ -258,7 +262,10 @@ def _rebuild(cls: type[Channel], fd: Any, arena_fd: Any) -> Channel:
             arena = Arena.attach(own)
         finally:
             os.close(own)
-    return cls(Link(fd.detach(), arena), arena)
+    link = Link(fd.detach(), arena)
+    for note, memory, slots in offers:
+        link.adopt(note, memory.detach(), slots.detach())
+    return cls(link, arena)
 
 
 class Listener:

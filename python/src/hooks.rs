@@ -54,6 +54,8 @@ pub struct Hooks {
     pub collected: Option<BufferTable>,
     /// Whether what is collected may be memory of a device.
     pub takes_devices: bool,
+    /// Then it is an array's own, a `DeviceRegion`, which is copied by who packs.
+    pub takes_regions: bool,
     /// The same of what a callback is given: it says so by an attribute.
     pub callback_takes_devices: bool,
     /// As `collected`, where the callback is `append` of a list: it cannot say
@@ -76,6 +78,7 @@ impl Default for Hooks {
             buffer_callback: None,
             collected: None,
             takes_devices: false,
+            takes_regions: false,
             callback_takes_devices: false,
             appended: None,
             table: Table::Copyreg,

@@ -1,18 +1,22 @@
 //! The native half of channels: objects over a socket, with an arena for what is large.
 
 use crate::arena::Arena;
+use crate::device::inbound::{Arenas, Arrived, Inbound};
+use crate::device::outbound::{Load, Outbound};
 use crate::error::{Raised, raise_system};
 use crate::fast;
 use crate::message::{self, Access, Content};
 use crate::parcel;
-use crate::policy::{self, Choices};
+use crate::policy::{self, Choices, DeviceChoice};
 use crate::signals;
 use crate::types::to_bound;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use ferropickle_core::buffer::BufferTable;
 use ferropickle_core::shm;
 use ferropickle_core::sys::process::{self, Stamp};
 use ferropickle_core::sys::socket::{self, Event, MAX_SLICES};
-use ferropickle_core::transport::{FrameError, Incoming, Outgoing, Received};
+use ferropickle_core::transport::{Delivery, FrameError, Incoming, Outgoing, Received};
+use ferropickle_gpu::beside::Places;
 use pyo3::exceptions::{PyConnectionError, PyEOFError, PyMemoryError, PyOSError, PyTimeoutError};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -108,6 +112,14 @@ impl<T: Default> Turn<T> {
 #[derive(Default)]
 struct Sending;
 
+/// A message on its way in.
+#[derive(Default)]
+struct Receiving {
+    incoming: Incoming,
+    /// What came with it.
+    descriptors: Vec<OwnedFd>,
+}
+
 fn timed_out() -> PyErr {
     PyTimeoutError::new_err("the other end took longer than the timeout")
 }
@@ -120,6 +132,23 @@ fn closed() -> PyErr {
 struct Open {
     socket: OwnedFd,
     arena: Option<shm::Arena>,
+    /// Arenas on devices: our own, and the other end's.
+    outbound: Outbound,
+    inbound: Inbound,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.outbound.is_used() || self.inbound.is_used() {
+            // To undo mappings is to wait for devices.
+            Python::try_attach(|py| {
+                py.detach(|| {
+                    self.outbound.end();
+                    self.inbound.end();
+                });
+            });
+        }
+    }
 }
 
 /// A link's descriptor in this process.
@@ -135,7 +164,12 @@ struct State {
 impl State {
     fn new(socket: OwnedFd, arena: Option<shm::Arena>) -> Arc<State> {
         Arc::new(State {
-            open: Mutex::new(Some(Arc::new(Open { socket, arena }))),
+            open: Mutex::new(Some(Arc::new(Open {
+                socket,
+                arena,
+                outbound: Outbound::default(),
+                inbound: Inbound::default(),
+            }))),
             closed: AtomicBool::new(false),
             user: AtomicU32::new(process::pid()),
             other: OnceLock::new(),
@@ -177,7 +211,7 @@ impl Open {
 pub struct Link {
     state: Arc<State>,
     sending: Turn<Sending>,
-    receiving: Turn<Incoming>,
+    receiving: Turn<Receiving>,
 }
 
 impl Link {
@@ -220,12 +254,13 @@ impl Link {
         py: Python<'_>,
         socket: BorrowedFd<'_>,
         mut out: Outgoing<'_>,
+        descriptors: &[OwnedFd],
         deadline: Deadline,
     ) -> PyResult<()> {
         let turn = self.sending.take(py, deadline)?;
         let mut outcome = Ok(());
         while outcome.is_ok() && !out.is_done() {
-            let pause = py.detach(|| self.push(socket, &mut out, deadline));
+            let pause = py.detach(|| self.push(socket, &mut out, descriptors, deadline));
             outcome = pause.map_or(Ok(()), |pause| self.raise(py, pause));
         }
         self.sending.give(turn);
@@ -240,10 +275,13 @@ impl Link {
         &self,
         socket: BorrowedFd<'_>,
         out: &mut Outgoing<'_>,
+        descriptors: &[OwnedFd],
         deadline: Deadline,
     ) -> Option<Pause> {
         while !out.is_done() {
-            match socket::send(socket, &out.slices(MAX_SLICES)) {
+            // They go with the first byte.
+            let with = if out.has_begun() { &[] } else { descriptors };
+            match socket::send_with(socket, &out.slices(MAX_SLICES), with) {
                 Ok(sent) => out.advance(sent),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     match self.wait(socket, Event::Writable, deadline) {
@@ -279,19 +317,24 @@ impl Link {
 
     fn pull(
         &self,
-        socket: BorrowedFd<'_>,
-        incoming: &mut Incoming,
+        open: &Open,
+        receiving: &mut Receiving,
         deadline: Deadline,
-    ) -> Result<Received, Pause> {
-        let mut died = false;
+    ) -> Result<Delivery, Pause> {
+        let (socket, mut died) = (open.socket.as_fd(), false);
+        let Receiving { incoming, descriptors } = receiving;
         loop {
-            match socket::receive(socket, incoming.space()) {
+            let got = match open.arena.is_some() && incoming.is_between() {
+                true => socket::receive_with(socket, incoming.space(), descriptors),
+                false => socket::receive(socket, incoming.space()),
+            };
+            match got {
                 Ok(0) if incoming.has_begun() => return Err(Pause::Died),
                 Ok(0) => return Err(Pause::End),
                 Ok(count) => {
                     incoming.advance(count).map_err(Pause::Faulty)?;
-                    if let Some(received) = incoming.take() {
-                        return Ok(received);
+                    if let Some(delivery) = incoming.take() {
+                        return Ok(delivery);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -321,16 +364,61 @@ impl Link {
         }
     }
 
-    fn receive(&self, py: Python<'_>, open: &Open, deadline: Deadline) -> PyResult<Received> {
-        let mut incoming = self.receiving.take(py, deadline)?;
+    /// Sends a stream and its buffers.
+    fn send_packed(
+        &self,
+        py: Python<'_>,
+        open: &Open,
+        stream: &fast::Own,
+        table: &BufferTable,
+        load: &Load,
+        deadline: Deadline,
+    ) -> PyResult<()> {
+        let (bytes, sender) = (fast::bytes_data(stream.obj()), open.sender());
+        let content = Content::of_stream(bytes, table)?;
+        let socket = open.socket.as_fd();
+        if content.is_long()
+            && let Some(arena) = &open.arena
+            && let Some(head) = content.put(py, arena, false)?
+        {
+            let out = Outgoing::whole(&head, sender).with_asides(&load.asides, sender);
+            let sent = self.drive(py, socket, out, &load.descriptors, deadline);
+            if sent.is_err() {
+                message::withdraw(arena, &head);
+            }
+            return sent;
+        }
+        let out = match table.is_empty() {
+            true => Outgoing::whole(bytes, sender),
+            false => Outgoing::parts(content.plan(), content.parts(), sender),
+        };
+        let out = out.with_asides(&load.asides, sender);
+        self.drive(py, socket, out, &load.descriptors, deadline)
+    }
+
+    fn receive(
+        &self,
+        py: Python<'_>,
+        open: &Open,
+        deadline: Deadline,
+    ) -> PyResult<(Received, Option<(Places, Arenas)>)> {
+        let mut receiving = self.receiving.take(py, deadline)?;
         let outcome = loop {
-            let got = py.detach(|| self.pull(open.socket.as_fd(), &mut incoming, deadline));
-            match got {
-                Ok(received) => break Ok(received),
+            match py.detach(|| self.pull(open, &mut receiving, deadline)) {
+                Ok(delivery) => {
+                    // While no other thread receives: what it gets may lie in an arena that is offered here.
+                    let descriptors = core::mem::take(&mut receiving.descriptors);
+                    let places = open.inbound.read(py, &delivery.asides, descriptors);
+                    break places.map(|places| {
+                        let places = places.map(|places| (places, open.inbound.arenas()));
+                        (delivery.received, places)
+                    });
+                }
                 Err(pause) => {
                     if let (Pause::End | Pause::Died, Some(arena)) = (&pause, &open.arena) {
                         // Nobody is there to take what was sent.
                         arena.withdraw_all();
+                        py.detach(|| open.outbound.end());
                     }
                     if let Err(error) = self.raise(py, pause) {
                         break Err(error);
@@ -338,7 +426,7 @@ impl Link {
                 }
             }
         };
-        self.receiving.give(incoming);
+        self.receiving.give(receiving);
         outcome
     }
 }
@@ -382,25 +470,21 @@ impl Link {
         let (choices, deadline) =
             (policy::choose(policy, Choices::default())?, Deadline::of(timeout)?);
         let open = self.open()?;
-        let (stream, table) = parcel::pack_native(py, obj, choices)?;
-        let bytes = fast::bytes_data(stream.obj());
-        let content = Content::of_stream(bytes, &table)?;
-        if content.is_long()
-            && let Some(arena) = &open.arena
-            && let Some(head) = content.put(py, arena, false)?
-        {
-            let out = Outgoing::whole(&head, open.sender());
-            let sent = self.drive(py, open.socket.as_fd(), out, deadline);
-            if sent.is_err() {
-                message::withdraw(arena, &head);
-            }
-            return sent;
-        }
-        let out = match table.is_empty() {
-            true => Outgoing::whole(bytes, open.sender()),
-            false => Outgoing::parts(content.plan(), content.parts(), open.sender()),
+        let arena = open.arena.as_ref().filter(|_| {
+            // Without shared memory the other end may be anywhere.
+            choices.device != DeviceChoice::Host && !choices.require_stock
+        });
+        let Some(arena) = arena else {
+            let (stream, table) = parcel::pack_native(py, obj, choices)?;
+            return self.send_packed(py, &open, &stream, &table, &Load::default(), deadline);
         };
-        self.drive(py, open.socket.as_fd(), out, deadline)
+        let (stream, table) = parcel::pack_regions(py, obj, choices)?;
+        let (table, load) = open.outbound.load(py, table, arena.capacity())?;
+        let sent = self.send_packed(py, &open, &stream, &table, &load, deadline);
+        if sent.is_err() {
+            open.outbound.take_back(py, load);
+        }
+        sent
     }
 
     /// Receives an object.
@@ -415,9 +499,12 @@ impl Link {
         let (choices, deadline) =
             (policy::choose(policy, Choices::default())?, Deadline::of(timeout)?);
         let open = self.open()?;
-        let received = self.receive(py, &open, deadline)?;
-        let access = Access::of(writable);
-        let object = message::unpack_received(py, received, open.arena.as_ref(), access, choices)?;
+        let (received, places) = self.receive(py, &open, deadline)?;
+        let on_devices =
+            places.map(|(places, arenas)| Arrived::take(py, places, &arenas, &choices));
+        let (access, arena) = (Access::of(writable), open.arena.as_ref());
+        let on_devices = on_devices.transpose()?;
+        let object = message::unpack_received(py, received, arena, access, choices, on_devices)?;
         Ok(to_bound(py, object.obj()))
     }
 
@@ -439,6 +526,25 @@ impl Link {
     /// The descriptor of the socket.
     fn fileno(&self) -> PyResult<i32> {
         Ok(self.open()?.socket.as_raw_fd())
+    }
+
+    /// The arenas on devices that the other end sends by, for a process that is given
+    /// this end: bytes and two descriptors for each, which stay the link's.
+    fn offers(&self, py: Python<'_>) -> PyResult<Vec<(Py<PyBytes>, i32, i32)>> {
+        let offers = self.open()?.inbound.offers().into_iter();
+        Ok(offers.map(|(bytes, a, b)| (PyBytes::new(py, &bytes).unbind(), a, b)).collect())
+    }
+
+    /// Takes one of what `offers` gave, with copies of the descriptors, which the link
+    /// closes.
+    fn adopt(&self, offer: &[u8], memory: i32, slots: i32) -> PyResult<()> {
+        if memory < 0 || slots < 0 || memory == slots {
+            return Err(PyValueError::new_err("two open descriptors are needed"));
+        }
+        // SAFETY: the caller gives both away, and neither is -1.
+        let own = [memory, slots].map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+        let adopted = self.open()?.inbound.adopt(offer, own);
+        adopted.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// Whether it was closed on this side.
@@ -497,7 +603,7 @@ pub fn frames<'py>(
 /// Receives what `frames` made, from bytes that somebody else brings.
 #[pyclass(frozen, module = "ferropickle._native", name = "Inbox")]
 pub struct Inbox {
-    state: Mutex<(Incoming, Option<Received>)>,
+    state: Mutex<(Incoming, Option<Delivery>)>,
 }
 
 #[pymethods]
@@ -551,9 +657,13 @@ impl Inbox {
     ) -> PyResult<Bound<'py, PyAny>> {
         let choices = policy::choose(policy, Choices::default())?;
         let received = self.state.lock().unwrap_or_else(PoisonError::into_inner).1.take();
-        let received = received.ok_or_else(|| PyTypeError::new_err("no message is complete"))?;
+        let delivery = received.ok_or_else(|| PyTypeError::new_err("no message is complete"))?;
         let access = Access::of(writable);
-        let object = message::unpack_received(py, received, None, access, choices)?;
+        if !delivery.asides.is_empty() {
+            let text = "a message lies in memory that does not come this way";
+            return Err(Raised::unpickling(text).into_py(py));
+        }
+        let object = message::unpack_received(py, delivery.received, None, access, choices, None)?;
         Ok(to_bound(py, object.obj()))
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::buffers;
 use crate::build::buffer::Supply;
+use crate::device::inbound::{self, Mixed};
 use crate::error::{Raised, raise_system};
 use crate::fast::{self, Own};
 use crate::parcel;
@@ -238,8 +239,20 @@ pub fn unpack(
     access: Access,
     choices: Choices,
 ) -> PyResult<Own> {
+    let (stream, supply) = parts_of(py, bytes, borrowed, arena, access)?;
+    parcel::unpack_native(py, stream.as_slice(), supply, choices)
+}
+
+/// The stream of a message, and what gives its buffers.
+fn parts_of(
+    py: Python<'_>,
+    bytes: &Buffer,
+    borrowed: bool,
+    arena: Option<&Arena>,
+    access: Access,
+) -> PyResult<(Buffer, Box<dyn Supply>)> {
     if !Message::is_message(bytes.as_slice()) {
-        return parcel::unpack_native(py, bytes.as_slice(), Box::new(Nothing), choices);
+        return Ok((bytes.clone(), Box::new(Nothing)));
     }
     let message = Message::read(bytes.as_slice()).map_err(|error| raise(py, error))?;
     if !message.has_stream() {
@@ -250,29 +263,33 @@ pub fn unpack(
     let Some((stream, _)) = stream else {
         return Err(raise(py, ShmError::Damaged("it holds nothing")));
     };
-    parcel::unpack_native(py, stream.as_slice(), Box::new(arrived), choices)
+    Ok((stream, Box::new(arrived)))
 }
 
-/// The object of a message that came over a socket.
+/// The object of a message that came over a socket; what of it lies in memory of devices is `on_devices`.
 pub fn unpack_received(
     py: Python<'_>,
     received: Received,
     arena: Option<&Arena>,
     access: Access,
     choices: Choices,
+    on_devices: Option<inbound::Arrived>,
 ) -> PyResult<Own> {
-    match received {
-        Received::Whole(bytes) => {
-            unpack(py, &Buffer::from_vec(bytes), false, arena, access, choices)
-        }
+    let (stream, supply): (Buffer, Box<dyn Supply>) = match received {
+        Received::Whole(bytes) => parts_of(py, &Buffer::from_vec(bytes), false, arena, access)?,
         Received::Parts(parts) => {
             let mut parts = parts.into_iter();
             let Some((stream, _)) = parts.next() else {
                 return Err(raise(py, ShmError::Damaged("it holds nothing")));
             };
-            parcel::unpack_native(py, stream.as_slice(), Box::new(Streamed(parts, access)), choices)
+            (stream, Box::new(Streamed(parts, access)))
         }
-    }
+    };
+    let supply = match on_devices {
+        Some(arrived) => Box::new(Mixed::new(supply, arrived)),
+        None => supply,
+    };
+    parcel::unpack_native(py, stream.as_slice(), supply, choices)
 }
 
 /// Parts with memory of their own.

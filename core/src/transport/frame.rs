@@ -16,13 +16,15 @@ const MAX_BYTES: u64 = 1 << 60;
 pub const WHOLE: u32 = 0;
 /// A table of lengths and then the parts follow, laid out as in a slot.
 pub const PARTS: u32 = 1;
+/// Bytes that belong to the next message, and are no part of it.
+pub const ASIDE: u32 = 2;
 
 /// The head of a frame, little-endian.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub struct Frame {
     magic: u32,
-    /// [`WHOLE`] or [`PARTS`].
+    /// [`WHOLE`], [`PARTS`] or [`ASIDE`].
     pub kind: u32,
     /// Bytes that follow.
     pub len: u64,
@@ -55,7 +57,7 @@ impl Frame {
             sender: u64::from_le(frame.sender),
         };
         let sound = match frame.kind {
-            WHOLE => frame.rows == 0,
+            WHOLE | ASIDE => frame.rows == 0,
             PARTS => frame.rows > 0 && frame.rows <= frame.len / ROW as u64,
             _ => false,
         };

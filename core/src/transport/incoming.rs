@@ -3,13 +3,24 @@
 //! Nothing is allocated on the sender's word alone where it would cost memory: a message grows as it arrives, the
 //! table of a message of parts likewise; the memory of large parts is the system's zero pages until it is filled.
 
-use super::frame::{FRAME, Frame, FrameError, PARTS};
+use super::frame::{ASIDE, FRAME, Frame, FrameError, PARTS};
 use crate::buffer::plan::{ROW, Row, parts_from};
 use crate::buffer::{ALIGN, Block, Buffer};
 use crate::limits::READ_STEP_BYTES;
 
 /// A part of at least this size has memory of its own; smaller ones share it, up to this much.
 const SHARE: u64 = 1 << 20;
+
+/// What belongs to a message is in so many pieces at most.
+const MOST_ASIDES: usize = 2;
+
+/// A message, and what came before it and belongs to it.
+pub struct Delivery {
+    /// The message.
+    pub received: Received,
+    /// What belongs to it, in the order in which it came.
+    pub asides: Vec<Vec<u8>>,
+}
 
 /// A message that has arrived.
 pub enum Received {
@@ -42,23 +53,37 @@ pub struct Incoming {
     /// Bytes of the current piece of memory that are there.
     filled: usize,
     frame: Option<Frame>,
+    /// The sender's stamp in the head that came last.
+    sender: u64,
+    asides: Vec<Vec<u8>>,
 }
 
 impl Default for Incoming {
     fn default() -> Self {
-        Incoming { state: State::Head([0; FRAME]), filled: 0, frame: None }
+        Incoming {
+            state: State::Head([0; FRAME]),
+            filled: 0,
+            frame: None,
+            sender: 0,
+            asides: Vec::new(),
+        }
     }
 }
 
 impl Incoming {
     /// Whether a part of a message is there.
     pub fn has_begun(&self) -> bool {
-        self.filled > 0 || self.frame.is_some()
+        !self.is_between() || !self.asides.is_empty()
+    }
+
+    /// Whether the next byte is the first of a head: descriptors come with such.
+    pub fn is_between(&self) -> bool {
+        self.filled == 0 && self.frame.is_none()
     }
 
     /// The stamp of the process that is sending, if it gave one.
     pub fn sender(&self) -> u64 {
-        self.frame.map_or(0, |frame| frame.sender)
+        self.sender
     }
 
     /// Where the next bytes go; empty when the message is complete.
@@ -82,12 +107,14 @@ impl Incoming {
     }
 
     /// The message, when it is complete.
-    pub fn take(&mut self) -> Option<Received> {
+    pub fn take(&mut self) -> Option<Delivery> {
         if !matches!(self.state, State::Done(_)) {
             return None;
         }
-        match core::mem::take(self).state {
-            State::Done(received) => Some(received),
+        match core::mem::take(self) {
+            Incoming { state: State::Done(received), asides, .. } => {
+                Some(Delivery { received, asides })
+            }
             _ => None,
         }
     }
@@ -98,7 +125,10 @@ impl Incoming {
         self.state = match state {
             State::Head(bytes) => {
                 let frame = Frame::read(bytes)?;
-                self.frame = Some(frame);
+                if frame.kind == ASIDE && self.asides.len() == MOST_ASIDES {
+                    return Err(FrameError::Damaged("too much belongs to one message"));
+                }
+                (self.frame, self.sender) = (Some(frame), frame.sender);
                 self.filled = 0;
                 let len = match frame.kind {
                     PARTS => parts_from(frame.rows as usize) as u64,
@@ -117,6 +147,11 @@ impl Incoming {
                     let rows = table(&bytes, frame)?;
                     let parts = Vec::with_capacity(rows.len());
                     self.next_group(rows, parts, 0)?
+                }
+                Some(frame) if frame.kind == ASIDE => {
+                    self.asides.push(bytes);
+                    (self.frame, self.filled) = (None, 0);
+                    State::Head([0; FRAME])
                 }
                 _ => State::Done(Received::Whole(bytes)),
             },

@@ -15,12 +15,12 @@ pub mod incoming;
 pub mod outgoing;
 
 pub use frame::FrameError;
-pub use incoming::{Incoming, Received};
+pub use incoming::{Delivery, Incoming, Received};
 pub use outgoing::Outgoing;
 
 #[cfg(test)]
 mod tests {
-    use super::frame::{FRAME, Frame, PARTS, WHOLE};
+    use super::frame::{ASIDE, FRAME, Frame, PARTS, WHOLE};
     use super::*;
     use crate::buffer::Plan;
     use crate::buffer::plan::Row;
@@ -57,9 +57,36 @@ mod tests {
             space[..count].copy_from_slice(&wire[at..at + count]);
             at += count;
             incoming.advance(count)?;
-            all.extend(incoming.take());
+            all.extend(incoming.take().map(|delivery| delivery.received));
         }
         Ok((all, incoming.has_begun()))
+    }
+
+    #[test]
+    fn what_belongs_to_a_message_comes_with_it() {
+        let asides = [b"first".to_vec(), vec![7; 300_000]];
+        let mut wire = sent(Outgoing::whole(b"one", 7).with_asides(&asides, 7), 3);
+        let length_of_one = wire.len();
+        wire.extend(sent(Outgoing::whole(b"two", 7).with_asides(&[], 7), 3));
+        for step in [1, 1000, usize::MAX] {
+            let (mut incoming, mut at, mut all) = (Incoming::default(), 0, Vec::new());
+            while at < wire.len() {
+                assert_eq!(incoming.has_begun(), at != 0 && at != length_of_one);
+                let space = incoming.space();
+                let count = space.len().min(step).min(wire.len() - at);
+                space[..count].copy_from_slice(&wire[at..at + count]);
+                at += count;
+                incoming.advance(count).expect("sound messages");
+                all.extend(incoming.take());
+            }
+            let [one, two] = &all[..] else { panic!("two messages") };
+            assert_eq!(one.asides, asides);
+            assert!(two.asides.is_empty());
+            assert!(matches!(&two.received, Received::Whole(bytes) if bytes == b"two"));
+        }
+        let many = [const { Vec::new() }; 3];
+        let wire = sent(Outgoing::whole(b"one", 7).with_asides(&many, 7), 3);
+        assert!(matches!(received(&wire, 9), Err(FrameError::Damaged(_))));
     }
 
     fn parts() -> (Plan, Vec<Vec<u8>>) {
@@ -106,8 +133,9 @@ mod tests {
     #[test]
     fn what_is_no_message_is_refused_before_it_costs_memory() {
         let crafted = [
-            Frame::bytes(2, 10, 0, 0),
+            Frame::bytes(3, 10, 0, 0),
             Frame::bytes(WHOLE, 10, 1, 0),
+            Frame::bytes(ASIDE, 10, 1, 0),
             Frame::bytes(PARTS, 10, 0, 0),
             Frame::bytes(PARTS, 15, 2, 0),
             Frame::bytes(WHOLE, u64::MAX, 0, 0),

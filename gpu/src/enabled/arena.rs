@@ -153,24 +153,37 @@ impl DeviceArena {
     ///
     /// As [`Stager::snapshot`]; [`GpuError::Slots`].
     pub fn send(&self, arrays: &[Region], kept: bool) -> Result<Option<Sent>, GpuError> {
+        self.pack(arrays, kept, false)
+    }
+
+    /// As [`DeviceArena::send`], and waits until the slot is filled: the message is as good when this process has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`DeviceArena::send`]; the status of work that failed.
+    pub fn send_filled(&self, arrays: &[Region], kept: bool) -> Result<Option<Sent>, GpuError> {
+        self.pack(arrays, kept, true)
+    }
+
+    fn pack(&self, arrays: &[Region], kept: bool, filled: bool) -> Result<Option<Sent>, GpuError> {
         let stager = &self.inner.stager;
         let current = stager.device().enter()?;
         let lens: Vec<usize> = arrays.iter().map(Region::len_bytes).collect();
         let Some((places, len)) = places(&lens, DEVICE_ALIGN) else { return Ok(None) };
-        self.put(&current, places, len, kept, |base, places, after| {
+        self.put(&current, places, len, (kept, filled), |base, places, after| {
             let to: Vec<u64> = places.iter().map(|&place| base + place as u64).collect();
             stager.pack(&current, arrays, &to, after)
         })
     }
 
-    /// Claims a slot, has it filled, and tells of it. `fill` is given where it is, where in it the arrays go, and what our stream is
+    /// Claims a slot, has it filled, and tells of it: `kept`, and once it is `filled`. `fill` is given where it is, where in it the arrays go, and what our stream is
     /// told when that is queued.
     fn put(
         &self,
         current: &Current<'_>,
         places: Vec<usize>,
         len: usize,
-        kept: bool,
+        (kept, filled): (bool, bool),
         fill: impl FnOnce(
             u64,
             &[usize],
@@ -179,7 +192,8 @@ impl DeviceArena {
     ) -> Result<Option<Sent>, GpuError> {
         let inner = &*self.inner;
         let Some(room) = inner.slots.reserve(len as u64)? else { return Ok(None) };
-        let (slot, event) = (room.slot(), inner.event(current, &room)?);
+        let slot = room.slot();
+        let event = if filled { None } else { inner.event(current, &room)? };
         fill(inner.memory.address() + room.place(), &places, &|stream| match &event {
             Some(event) => event.record(current, stream),
             None => stream.wait(),
@@ -222,8 +236,8 @@ impl DeviceArena {
         let (low, len) = array.span().unwrap_or((array.address(), u64::MAX));
         let block = note_of(device, &current, low, len)?;
         let stager = &self.inner.stager;
-        let sent =
-            self.put(&current, Vec::new(), 0, kept, |_, _, after| stager.mark(array, after))?;
+        let sent = self
+            .put(&current, Vec::new(), 0, (kept, false), |_, _, after| stager.mark(array, after))?;
         Ok(sent.map(|sent| (sent, block.bytes())))
     }
 

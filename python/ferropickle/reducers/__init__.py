@@ -131,6 +131,7 @@ _EXACT = {
     "dataclasses._HAS_DEFAULT_FACTORY_CLASS": "names.sentinel",
     "dataclasses._KW_ONLY_TYPE": "names.sentinel",
     "dataclasses._MISSING_TYPE": "names.sentinel",
+    "ferropickle._device.DeviceArray": "interfaces.device_array",
     "functools.KeyWrapper": "caches.key_wrapper",
     "functools._lru_cache_wrapper": "caches.lru_cache",
     "functools.partialmethod": "caches.partial_method",

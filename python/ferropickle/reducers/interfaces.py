@@ -53,6 +53,21 @@ def array_interface(obj: Any, policy: Any) -> ReduceValue:
     return Described(region, form, "any")
 
 
+def device_array(obj: Any, policy: Any) -> ReduceValue:
+    """A `DeviceArray`, on which others work in streams that it does not know."""
+    buffer, elements = obj._buffer, obj._elements
+    region = DeviceRegion(
+        obj,
+        0 if buffer is None else obj.__cuda_array_interface__["data"][0],
+        obj.shape,
+        obj.strides,
+        obj.dtype.itemsize,
+        stream=LEGACY_STREAM,
+        ordinal=None if buffer is None else buffer.ordinal,
+    )
+    return Described(region, functools.partial(_form_any, elements), "any")
+
+
 def _form_any(
     elements: tuple[str, Any, bool],
     obj: Any,

@@ -38,7 +38,8 @@ impl Buffer {
         Buffer { held: OnceLock::new() }
     }
 
-    fn new(buffer: ferropickle_gpu::DeviceBuffer) -> Buffer {
+    /// One over memory of ours, or another process's that we hold.
+    pub fn new(buffer: ferropickle_gpu::DeviceBuffer) -> Buffer {
         Buffer { held: OnceLock::from(Held::Own(buffer)) }
     }
 

@@ -7,9 +7,12 @@
 //! | device memory as an object | `buffer.rs` |
 //! | how bytes come from devices and get there | `staging.rs` |
 //! | when that happens in a dump | `python/src/walk/device.rs` |
+//! | how they go to another process by an arena, and come from there | `outbound.rs`, `inbound.rs` |
 //! | where arrays land in a load | `python/src/build/device.rs`, `python/ferropickle/_landing.py` |
 
 pub mod buffer;
+pub mod inbound;
+pub mod outbound;
 pub mod region;
 pub mod staging;
 

@@ -261,6 +261,18 @@ pub fn pack_native(
     pack_with(py, obj, choices, Hooks::collecting())
 }
 
+/// As [`pack_native`], for those who can take memory of devices: arrays that go so by their policy have a row
+/// with their `DeviceRegion`, of which nothing has been copied yet.
+pub fn pack_regions(
+    py: Python<'_>,
+    obj: &Bound<'_, PyAny>,
+    choices: Choices,
+) -> PyResult<(Own, BufferTable)> {
+    let mut hooks = Hooks::collecting();
+    (hooks.takes_devices, hooks.takes_regions) = (true, true);
+    pack_with(py, obj, choices, hooks)
+}
+
 fn pack_with(
     py: Python<'_>,
     obj: &Bound<'_, PyAny>,

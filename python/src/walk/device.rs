@@ -226,11 +226,24 @@ impl Walker {
             Some(_) => self.hooks.takes_devices,
             None => self.hooks.buffer_callback.is_some() && self.hooks.callback_takes_devices,
         };
-        taken && self.options.choices.device == DeviceChoice::Device
+        match self.options.choices.device {
+            DeviceChoice::Host => false,
+            DeviceChoice::Device => taken,
+            DeviceChoice::Auto => taken && self.hooks.takes_regions,
+        }
     }
 
     /// A buffer that is memory of a device.
     fn save_as_device(&mut self, region: Own) -> Flow {
+        if self.hooks.takes_regions
+            && let Some(table) = &mut self.hooks.collected
+        {
+            let (desc, row) = buffers::row_of_device(region.clone());
+            table.push(desc, row);
+            self.op(Op::NextBuffer);
+            self.memoize(region.obj());
+            return self.tell_device(region.obj());
+        }
         let buffer = Python::attach(|py| {
             let bound = to_bound(py, region.obj()).cast_into_exact::<Region>();
             let bound = bound.map_err(PyErr::from).map_err(Raised::from_py)?;

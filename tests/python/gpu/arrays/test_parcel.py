@@ -56,7 +56,8 @@ def test_nothing_crosses_to_the_host(d):
     d.control("reset")
     fp.unpack(fp.pack(sent, policy=DEVICE))
     copies = d.report()["copies"]
-    assert not copies.get("device_to_host", {}).get("count"), copies
+    assert "DtoD" in copies or "cuLaunchKernel" in d.report()["calls"]
+    assert "DtoH" not in copies, copies
     assert "cuMemcpyDtoHAsync_v2" not in d.report()["calls"]
 
 

@@ -1,0 +1,350 @@
+//! How arrays on devices leave a link: through an arena on their device that the other end has imported, else by the host.
+//!
+//! The first message that has arrays of a device brings the other end an offer of an arena there, and goes by the host. Who
+//! imports the arena takes the message that the offer names, and nothing comes back by the socket: the sender sees in the arena's
+//! table that it was taken. Until then, or for ever, messages go by the host.
+
+use super::region::Region;
+use super::staging::{Want, download, source_of};
+use crate::buffers;
+use crate::error::{Raised, raise_gpu};
+use crate::types::to_bound;
+use ferropickle_core::buffer::{ALIGN, Block, Buffer as HostBuffer, BufferDesc, BufferTable};
+use ferropickle_core::sys::process;
+use ferropickle_gpu::beside::{Offer, Place, Places};
+use ferropickle_gpu::wire::{ArenaNote, SlotNote};
+use ferropickle_gpu::{
+    DeviceArena, DeviceId, GpuError, Region as Source, Sent, Stager, open_device,
+};
+use pyo3::prelude::*;
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Arrays in a slot begin at multiples of this.
+const SLOT_ALIGN: u64 = 256;
+
+/// An arena has room for so many messages like the one that it was made for.
+const MESSAGES: u64 = 2;
+
+/// No arena is smaller.
+const LEAST_BYTES: u64 = 16 << 20;
+
+/// The way to one device.
+#[derive(Default)]
+struct Route {
+    arena: Option<DeviceArena>,
+    /// What the other end has not taken yet, as far as we know.
+    trial: Option<Sent>,
+    /// No arena for messages of so many bytes can be had.
+    refused_from: Option<u64>,
+    /// A thread is making an arena.
+    in_the_making: bool,
+}
+
+/// The ways of a link, and the process that made them.
+#[derive(Default)]
+struct Routes {
+    by_device: HashMap<DeviceId, Route>,
+    pid: u32,
+}
+
+/// The arenas by which one end of a link sends.
+#[derive(Default)]
+pub struct Outbound {
+    routes: Mutex<Routes>,
+}
+
+/// How a message goes.
+enum Way {
+    Host,
+    /// By this arena, once this was taken.
+    Arena(DeviceArena, Option<Sent>),
+    /// By the host, with the offer of an arena in place of this one.
+    Make(u64),
+}
+
+/// What a message has beside it.
+#[derive(Default)]
+pub struct Load {
+    /// For the other end, in this order.
+    pub asides: Vec<Vec<u8>>,
+    /// What goes with the first byte.
+    pub descriptors: Vec<OwnedFd>,
+    slots: Vec<(DeviceArena, Sent)>,
+    offered: Option<DeviceId>,
+}
+
+/// A buffer that is memory of a device: which of the message's it is.
+type Row<'py> = (usize, Bound<'py, Region>);
+
+impl Outbound {
+    /// The buffers of a message without those that lie in arenas, and what tells of these.
+    ///
+    /// `bound`: no arena is larger.
+    pub fn load(
+        &self,
+        py: Python<'_>,
+        table: BufferTable,
+        bound: u64,
+    ) -> PyResult<(BufferTable, Load)> {
+        let rows = regions_of(py, &table)?;
+        let mut load = Load::default();
+        if rows.is_empty() {
+            return Ok((table, load));
+        }
+        let mut places = Places::default();
+        let mut by_device: HashMap<DeviceId, Vec<Row<'_>>> = HashMap::new();
+        for (number, region) in rows {
+            if let Some(device) = region.get().device_id() {
+                by_device.entry(device).or_default().push((number, region));
+            }
+        }
+        let mut by_host = Vec::new();
+        for (device, rows) in by_device {
+            let sent = self.put(py, device, &rows, bound, &mut load);
+            match sent.map_err(|error| raise_gpu(&error).into_py(py))? {
+                Some(sent) => places.add(&rows, &sent)?,
+                None => by_host.extend(rows),
+            }
+        }
+        places.rows.sort_by_key(|row| row.buffer);
+        if !places.rows.is_empty() {
+            load.asides.push(places.bytes());
+        }
+        match on_host(py, &table, by_host, &places) {
+            Ok(table) => Ok((table, load)),
+            Err(error) => {
+                self.take_back(py, load);
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts arrays of a device into its arena; `None` if they go by the host.
+    fn put(
+        &self,
+        py: Python<'_>,
+        device: DeviceId,
+        rows: &[Row<'_>],
+        bound: u64,
+        load: &mut Load,
+    ) -> Result<Option<Sent>, GpuError> {
+        let lens = rows.iter().map(|(_, region)| region.get().layout().len_bytes() as u64);
+        let bytes = lens.map(|len| len.next_multiple_of(SLOT_ALIGN)).sum();
+        match self.way(device, bytes, bound, load.offered.is_none()) {
+            Way::Host => Ok(None),
+            Way::Make(replaces) => {
+                let made = py.detach(|| Made::new(device, bytes, bound, replaces));
+                load.offered = self.made(py, device, bytes, made, load).then_some(device);
+                Ok(None)
+            }
+            Way::Arena(arena, trial) => {
+                let sources: Vec<Source> =
+                    rows.iter().map(|(_, region)| source_of(region.get())).collect();
+                let sent = py.detach(|| match trial.filter(|trial| arena.is_held(trial)) {
+                    Some(_) => Ok(None),
+                    None => arena.send_filled(&sources, false).map(|sent| sent.map(|s| (s, arena))),
+                });
+                match sent {
+                    Ok(Some((sent, arena))) => {
+                        self.taken(device, &arena);
+                        load.slots.push((arena, sent.clone()));
+                        Ok(Some(sent))
+                    }
+                    Ok(None) => Ok(None),
+                    // The host would be refused as well.
+                    Err(GpuError::Capturing) => Err(GpuError::Capturing),
+                    // What is wrong with the arrays, if it is these, the copy to the host says.
+                    Err(_) => Ok(None),
+                }
+            }
+        }
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn way(&self, device: DeviceId, bytes: u64, bound: u64, may_offer: bool) -> Way {
+        let mut routes = self.routes();
+        let pid = process::pid();
+        if routes.pid == 0 {
+            routes.pid = pid;
+        }
+        if routes.pid != pid {
+            // The arenas are the parent's.
+            return Way::Host;
+        }
+        let route = routes.by_device.entry(device).or_default();
+        if route.in_the_making {
+            return Way::Host;
+        }
+        if let Some(arena) = &route.arena
+            && arena.capacity() as u64 >= bytes
+        {
+            return Way::Arena(arena.clone(), route.trial.clone());
+        }
+        let refused = route.refused_from.is_some_and(|least| bytes >= least);
+        if refused || bytes > bound || !may_offer {
+            return Way::Host;
+        }
+        route.in_the_making = true;
+        Way::Make(route.arena.as_ref().map_or(0, DeviceArena::id))
+    }
+
+    /// The other end has an arena.
+    fn taken(&self, device: DeviceId, arena: &DeviceArena) {
+        if let Some(route) = self.routes().by_device.get_mut(&device)
+            && route.arena.as_ref().is_some_and(|known| known.id() == arena.id())
+        {
+            route.trial = None;
+        }
+    }
+
+    /// Notes what became of making an arena; whether it is offered.
+    fn made(
+        &self,
+        py: Python<'_>,
+        device: DeviceId,
+        bytes: u64,
+        made: Result<Made, GpuError>,
+        load: &mut Load,
+    ) -> bool {
+        let mut old = None;
+        let offered = {
+            let mut routes = self.routes();
+            let route = routes.by_device.entry(device).or_default();
+            route.in_the_making = false;
+            match made {
+                Ok(made) => {
+                    old = route.arena.replace(made.arena);
+                    route.trial = Some(made.trial);
+                    load.asides.push(made.offer.bytes());
+                    load.descriptors = made.descriptors;
+                    true
+                }
+                Err(GpuError::Failed { .. }) => {
+                    route.refused_from = Some(bytes);
+                    false
+                }
+                Err(_) => {
+                    route.refused_from = Some(0);
+                    false
+                }
+            }
+        };
+        py.detach(|| drop(old));
+        offered
+    }
+
+    /// A message was not sent: takes back what lies in arenas, and an arena that was not offered.
+    pub fn take_back(&self, py: Python<'_>, load: Load) {
+        let lost = load.offered.and_then(|device| self.routes().by_device.remove(&device));
+        py.detach(|| {
+            for (arena, sent) in &load.slots {
+                // A driver that fails here has lost the arena, and with it the slot.
+                let _ = arena.withdraw(sent);
+            }
+            drop((load, lost));
+        });
+    }
+
+    /// Whether there is any.
+    pub fn is_used(&self) -> bool {
+        !self.routes().by_device.is_empty()
+    }
+
+    /// Gives the arenas up: what was sent stays for those who have imported them.
+    pub fn end(&self) {
+        let routes = core::mem::take(&mut self.routes().by_device);
+        drop(routes);
+    }
+}
+
+/// An arena that was made for the other end.
+struct Made {
+    arena: DeviceArena,
+    trial: Sent,
+    offer: Offer,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Made {
+    fn new(device: DeviceId, bytes: u64, bound: u64, replaces: u64) -> Result<Made, GpuError> {
+        let capacity = bytes.saturating_mul(MESSAGES).max(LEAST_BYTES).min(bound);
+        let capacity = usize::try_from(capacity).map_err(|_| GpuError::NoHostMemory(usize::MAX))?;
+        let arena = DeviceArena::new(&Stager::of(&open_device(device)?), capacity)?;
+        let trial = arena.send_filled(&[], false)?;
+        let trial = trial.ok_or(GpuError::Damaged("a new arena has no room"))?;
+        let export = arena.export()?;
+        let (note, slot) = (ArenaNote::read(&export.note)?, SlotNote::read(&trial.note)?);
+        let offer = Offer { arena: note, trial: slot, replaces };
+        Ok(Made { arena, trial, offer, descriptors: vec![export.memory, export.slots] })
+    }
+}
+
+/// Where the parts of a slot are, as the other end is told.
+trait Add {
+    fn add(&mut self, rows: &[Row<'_>], sent: &Sent) -> PyResult<()>;
+}
+
+impl Add for Places {
+    fn add(&mut self, rows: &[Row<'_>], sent: &Sent) -> PyResult<()> {
+        let slot = self.slots.len() as u32;
+        let note = SlotNote::read(&sent.note);
+        self.slots.push(note.map_err(|error| {
+            let raised = raise_gpu(&error);
+            Python::attach(|py| raised.into_py(py))
+        })?);
+        for ((number, region), from) in rows.iter().zip(&sent.places) {
+            let len = region.get().layout().len_bytes() as u64;
+            self.rows.push(Place { buffer: *number as u64, slot, from: *from as u64, len });
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a table that are memory of devices.
+fn regions_of<'py>(py: Python<'py>, table: &BufferTable) -> PyResult<Vec<Row<'py>>> {
+    let mut rows = Vec::new();
+    for (number, (desc, buffer)) in table.iter().enumerate() {
+        if let Some(object) = buffers::device_of(desc, buffer) {
+            rows.push((number, to_bound(py, object.obj()).cast_into_exact::<Region>()?));
+        }
+    }
+    Ok(rows)
+}
+
+/// The table without buffers that have places, with the bytes of those that go by the host.
+fn on_host(
+    py: Python<'_>,
+    table: &BufferTable,
+    rows: Vec<Row<'_>>,
+    places: &Places,
+) -> PyResult<BufferTable> {
+    let mut blocks = Vec::with_capacity(rows.len());
+    for (number, region) in &rows {
+        let block = Block::zeroed(region.get().layout().len_bytes());
+        blocks.push((*number, block.ok_or_else(|| Raised::no_memory().into_py(py))?));
+    }
+    let wants = rows
+        .iter()
+        .zip(&mut blocks)
+        .filter_map(|((_, region), (_, block))| Want::of(region.get(), block.as_mut_slice()));
+    download(py, wants.collect())?;
+    let mut fetched: HashMap<usize, Block> = blocks.into_iter().collect();
+    let mut placed = places.rows.iter().map(|row| row.buffer as usize).peekable();
+    let mut made = BufferTable::default();
+    for (number, (desc, buffer)) in table.iter().enumerate() {
+        if placed.next_if_eq(&number).is_some() {
+            continue;
+        }
+        let row = match fetched.remove(&number).map(HostBuffer::from) {
+            Some(bytes) => (BufferDesc::host(bytes.len(), ALIGN as u32, false), bytes),
+            None => (*desc, buffer.clone()),
+        };
+        made.push(row.0, row.1);
+    }
+    Ok(made)
+}

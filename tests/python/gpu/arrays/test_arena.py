@@ -1,0 +1,641 @@
+"""Arrays that stay on their device on the way to another process: `Policy(device="auto")`."""
+
+import ctypes
+import gc
+import multiprocessing
+import os
+import pickle
+import struct
+import time
+
+import numpy as np
+import pytest
+
+import ferropickle as fp
+from helpers.cuda import Driver, Peer, on_driver
+from helpers.producers import Placed, host
+
+AUTO = fp.Policy(device="auto")
+DEVICE = fp.Policy(device="device")
+NON_BLOCKING = 1
+MIB = 1 << 20
+PARTITIONS = [f"MIG-00000000-0000-0000-0000-0000000000{end}" for end in ("aa", "bb")]
+
+
+def base(n=1 << 16):
+    return np.arange(n, dtype="<f4")
+
+
+class Line:
+    """A channel to a function of this file in another process, as a context manager."""
+
+    def __init__(self, function, *, address=None, capacity=None, **settings):
+        self.address = address or f"/tmp/fp-test-{os.getpid()}"
+        self.listener = fp.Channel.listen(self.address, authkey=b"key", capacity=capacity)
+        self.peer = Peer(function, **settings)
+
+    def __enter__(self):
+        self.peer.__enter__()
+        self.peer.send(repr(self.listener.address).encode())
+        self.channel = self.listener.accept(timeout=60)
+        return self
+
+    def send(self, obj, policy=AUTO):
+        self.channel.send(obj, timeout=60, policy=policy)
+
+    def recv(self):
+        return self.channel.recv(timeout=60)
+
+    def ask(self, obj, policy=AUTO):
+        """Send an object; the answer to it."""
+        self.send(obj, policy)
+        return self.recv()
+
+    def __exit__(self, *raised):
+        self.channel.close()
+        self.listener.close()
+        self.peer.__exit__(*raised)
+
+
+def connected(other):
+    address = eval(other.receive().decode())
+    return fp.Channel.connect(address, authkey=b"key")
+
+
+def how(array):
+    """How an array came: as memory of the sender's, or as bytes."""
+    address = array.__cuda_array_interface__["data"][0]
+    # Plain allocations alone have such a handle: mapped memory has none.
+    status = Driver().status("cuIpcGetMemHandle", (ctypes.c_char * 64)(), address)
+    return "arena" if status else "host"
+
+
+def shared(d):
+    """How much memory of other processes, or for them, this one has."""
+    gc.collect()
+    live = d.report()["live"]
+    return [live.get(kind, 0) for kind in ("mapped", "handles", "reservations")]
+
+
+def descriptors():
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+# ---- what the other process does -----------------------------------------------------------------
+
+
+def tell(d, other):
+    """Answer each list of arrays with what is in them, and how they came."""
+    d.context()
+    with connected(other) as channel:
+        for arrays in channel:
+            channel.send([(host(array).tobytes(), how(array)) for array in arrays])
+
+
+def seen(array, way):
+    return [(array.tobytes(), way)]
+
+
+def hold(d, other):
+    """Keep what comes, and say how it came; let go of all when something else comes."""
+    d.context()
+    held = []
+    with connected(other) as channel:
+        for array in channel:
+            if array == "let go":
+                held.clear()
+                gc.collect()
+                channel.send("gone")
+            else:
+                held.append(array)
+                channel.send((how(array), [host(a)[0] for a in held]))
+
+
+def count(d, other):
+    """Say which copies it took to receive an array."""
+    d.context()
+    with connected(other) as channel:
+        for array in channel:
+            way = how(array)
+            channel.send((way, d.report()["copies"], d.report()["calls"]))
+            d.control("reset")
+
+
+# ---- messages ------------------------------------------------------------------------------------
+
+
+@on_driver()
+def test_the_second_message_stays_on_the_device(d):
+    d.context()
+    for policy in (AUTO, DEVICE):
+        array = Placed(d, base()).produce()
+        with Line(tell) as line:
+            assert line.ask([array], policy) == seen(base(), "host")
+            for _ in range(3):
+                assert line.ask([array], policy) == seen(base(), "arena")
+            assert line.ask([array], None) == seen(base(), "host"), "the policy says so"
+            with fp.policy(device="auto"):
+                assert line.ask([array], None) == seen(base(), "arena")
+
+
+@on_driver()
+def test_views_strides_and_arrays_of_the_host(d):
+    d.context()
+    square = base().reshape(256, 256)
+    placed = Placed(d, square)
+    views = [square, square[::2], square[:4, :4], square[:0], square[3:5]]
+    others = [Placed(d, np.arange(10)), Placed(d, np.array(7.5))]
+    with Line(tell) as line:
+        for way in ("host", "arena", "arena"):
+            arrays = [placed.produce(view) for view in views] + [o.produce() for o in others]
+            answers = line.ask(arrays)
+            for (data, came), expected in zip(answers, views + [o.base for o in others]):
+                assert data == expected.tobytes()
+                assert came == way or not expected.size
+
+
+def echo(d, other):
+    d.context()
+    with connected(other) as channel:
+        for obj in channel:
+            ways = [how(value) for value in obj if not isinstance(value, np.ndarray)]
+            channel.send((obj, ways), policy=AUTO)
+
+
+@on_driver()
+def test_both_ends_send_and_arrays_of_the_host_stand_between(d):
+    d.context()
+    arrays = [base(n) for n in (70_000, 5, 300_000)]
+    with Line(echo) as line:
+        for way in ("host", "arena", "arena"):
+            sent = [Placed(d, array).produce() for array in arrays]
+            numbers, small = np.arange(40_000), np.arange(3)
+            back, ways = line.ask([numbers, sent[0], small, sent[1], sent[2]])
+            assert ways == [way] * 3
+            np.testing.assert_array_equal(back[0], numbers)
+            np.testing.assert_array_equal(back[2], small)
+            for found, expected in zip((back[1], back[3], back[4]), arrays):
+                assert how(found) == way
+                np.testing.assert_array_equal(host(found), expected)
+
+
+@on_driver(devices=2)
+def test_each_device_has_an_arena(d):
+    arrays = []
+    for ordinal in (0, 1):
+        d.context(ordinal)
+        arrays.append(Placed(d, base(5000 + ordinal)).produce())
+    with Line(tell) as line:
+        ways = [[way for _, way in line.ask(arrays)] for _ in range(3)]
+    # An offer goes with a message: one at a time.
+    assert sorted(map(sorted, ways)) == [["arena", "arena"], ["arena", "host"], ["host", "host"]]
+
+
+@on_driver(simulated=True)
+def test_a_message_is_one_copy_on_the_device_and_none_to_the_host(d):
+    d.context()
+    array = Placed(d, base(MIB)).produce()
+    with Line(count) as line:
+        line.ask(array)
+        line.ask(array)
+        d.control("reset")
+        way, copies, calls = line.ask(array)
+        assert way == "arena"
+        assert copies == {}
+        assert not [call for call in calls if "Memcpy" in call or "Launch" in call], calls
+        assert "cuMemImportFromShareableHandle" not in calls
+        report = d.report()
+        assert report["copies"] == {"DtoD": [1, 4 * MIB]}
+        assert "cuMemExportToShareableHandle" not in report["calls"]
+
+
+@on_driver(hold_us=1_000_000)
+def test_what_is_sent_is_of_the_time_when_it_was_sent(d):
+    d.context()
+    stream = d.stream(NON_BLOCKING)
+    placed = Placed(d, np.full(1000, 1, np.uint8))
+    with Line(tell) as line:
+        line.ask([placed.produce(stream=stream)])
+        placed.overwrite(stream, 2)
+        line.send([placed.produce(stream=stream)])
+        placed.overwrite(stream, 3)
+        d.cuStreamSynchronize(stream)
+        assert line.recv() == seen(np.full(1000, 2, np.uint8), "arena")
+
+
+@on_driver()
+def test_a_full_arena_sends_by_the_host_until_there_is_room(d):
+    d.context()
+    array = Placed(d, base(5 * MIB // 4)).produce()
+    with Line(hold) as line:
+        ways = [line.ask(array) for _ in range(6)]
+        assert [way for way, _ in ways] == ["host", "arena", "arena", "arena", "host", "host"]
+        assert ways[-1][1] == [0] * 6, "what is held stays as it was"
+        assert line.ask("let go") == "gone"
+        assert line.ask(array)[0] == "arena"
+
+
+@on_driver()
+def test_a_message_that_is_larger_than_the_arena_brings_a_larger_one(d):
+    d.context()
+    small, large = Placed(d, base()).produce(), Placed(d, base(8 * MIB)).produce()
+    with Line(hold) as line:
+        ways = [line.ask(array)[0] for array in (small, small, large, large, small)]
+        assert ways == ["host", "arena", "host", "arena", "arena"]
+        assert shared(d)[0] == 1, "the smaller one is gone"
+
+
+@on_driver(memory=100 * MIB, simulated=True)
+def test_where_there_is_no_memory_for_an_arena_messages_go_by_the_host(d):
+    d.context()
+    array = Placed(d, base(10 * MIB)).produce()
+    with Line(tell) as line:
+        for _ in range(3):
+            assert line.ask([array]) == seen(base(10 * MIB), "host")
+
+
+@on_driver()
+def test_messages_that_nobody_reads_yet_go_by_the_host(d):
+    d.context()
+    with Line(tell_when_told) as line:
+        for n in range(20):
+            line.send([Placed(d, base(1000 + n)).produce()])
+        line.peer.send(b"read")
+        for n in range(20):
+            assert line.recv() == seen(base(1000 + n), "host")
+        assert line.ask([Placed(d, base()).produce()]) == seen(base(), "arena")
+
+
+def tell_when_told(d, other):
+    d.context()
+    with connected(other) as channel:
+        other.receive()
+        for arrays in channel:
+            channel.send([(host(array).tobytes(), how(array)) for array in arrays])
+
+
+# ---- where it cannot be --------------------------------------------------------------------------
+
+
+def goes_by_the_host(d, line, array=None):
+    array = array or Placed(d, base()).produce()
+    with line:
+        for _ in range(3):
+            assert line.ask([array]) == seen(base(), "host")
+
+
+@on_driver()
+def test_over_tcp(d):
+    d.context()
+    goes_by_the_host(d, Line(tell, address=("127.0.0.1", 0)))
+    assert shared(d) == [0, 0, 0]
+
+
+@on_driver()
+def test_without_shared_memory(d):
+    d.context()
+    goes_by_the_host(d, Line(tell, capacity=0))
+    assert shared(d) == [0, 0, 0]
+
+
+@on_driver()
+def test_with_a_bound_that_is_too_low(d):
+    d.context()
+    goes_by_the_host(d, Line(tell, capacity=MIB // 8))
+
+
+@on_driver()
+def test_where_streams_are_to_be_of_stock(d):
+    d.context()
+    array = Placed(d, base()).produce()
+    with Line(tell) as line, pytest.raises(fp.PicklingError, match="ferropickle"):
+        line.send([array], fp.Policy(device="auto", require_stock=True))
+
+
+@on_driver(vmm=0, simulated=True)
+def test_a_device_without_such_memory(d):
+    d.context()
+    goes_by_the_host(d, Line(tell, vmm=1))
+
+
+@on_driver(simulated=True)
+def test_a_receiver_whose_device_is_without(d):
+    d.context()
+    goes_by_the_host(d, Line(tell, vmm=0))
+
+
+@on_driver(uuids=PARTITIONS[0], simulated=True)
+def test_a_receiver_with_another_device(d):
+    d.context()
+    goes_by_the_host(d, Line(tell, uuids=PARTITIONS[1]))
+
+
+@on_driver(simulated=True)
+def test_imports_that_fail_in_the_receiver(d):
+    d.context()
+    array = Placed(d, base()).produce()
+    fp.dumps(array)
+    before = descriptors()
+    for call in ("cuMemImportFromShareableHandle", "cuMemMap", "cuMemSetAccess"):
+        goes_by_the_host(d, Line(tell, faults=f"{call}:1=801"), array)
+        assert (shared(d), descriptors()) == ([0, 0, 0], before)
+
+
+def without_a_device(d, other):
+    """Take arrays of NumPy's in the place of those on devices."""
+    with fp.policy(on_missing="host"), connected(other) as channel:
+        for arrays in channel:
+            channel.send([(type(array).__name__, array.tobytes()) for array in arrays])
+
+
+def forked(d, other):
+    """The same in a forked child of a process that has started the driver."""
+    if os.fork():
+        os.wait()
+        return
+    try:
+        without_a_device(d, other)
+    finally:
+        os._exit(0)
+
+
+@on_driver()
+def test_a_receiver_that_has_none_may_have_arrays_of_the_host(d):
+    d.context()
+    array = Placed(d, base()).produce()
+    with Line(forked) as line:
+        for _ in range(3):
+            assert line.ask([array]) == [("ndarray", base().tobytes())]
+
+
+@on_driver()
+def test_both_ends_in_one_process(d):
+    d.context()
+    here, there = fp.Channel.pair()
+    with here, there:
+        for _ in range(3):
+            here.send(Placed(d, base()).produce(), policy=AUTO)
+            array = there.recv(timeout=60)
+            assert how(array) == "host"
+            np.testing.assert_array_equal(host(array), base())
+    assert shared(d) == [0, 0, 0]
+
+
+def place(d, other):
+    """Receive on the second device."""
+    d.context()
+    with connected(other) as channel:
+        while True:
+            try:
+                array = channel.recv(policy=fp.Policy(place=1))
+            except EOFError:
+                return
+            channel.send((how(array), array.device, array.get().tobytes()))
+
+
+@on_driver(devices=2)
+def test_the_receiver_s_policy_says_where_arrays_land(d):
+    d.context()
+    from ferropickle._native import device_ids
+
+    with Line(place) as line:
+        for _ in range(3):
+            answer = line.ask(Placed(d, base()).produce())
+            assert answer == ("host", device_ids()[1], base().tobytes())
+
+
+@on_driver(simulated=True)
+def test_a_capture_refuses_and_stays_whole(d):
+    d.context()
+    stream = d.stream(NON_BLOCKING)
+    array = Placed(d, base()).produce(stream=stream)
+    with Line(tell) as line:
+        line.ask([array])
+        d.cuStreamBeginCapture_v2(stream, 0)
+        with pytest.raises(fp.DeviceError, match="captured"):
+            line.send([array])
+        graph = ctypes.c_void_p()
+        d.cuStreamEndCapture(stream, ctypes.byref(graph))
+        assert line.ask([array]) == seen(base(), "arena")
+
+
+# ---- ends that move ------------------------------------------------------------------------------
+
+
+def hand_on(d, other):
+    """Receive twice, then give the end to a new process, which receives the rest."""
+    d.context()
+    multiprocessing.current_process().authkey = b"key"
+    channel = connected(other)
+    for _ in range(2):
+        channel.send(how(channel.recv()))
+    with channel, Peer(take_over) as peer:
+        moved = fp.Channel.listen(f"/tmp/fp-test-{os.getpid()}")
+        with moved:
+            peer.send(moved.address.encode())
+            with moved.accept(timeout=60) as way:
+                way.send(channel)
+                channel.close()
+                assert way.recv(timeout=60) == "done"
+
+
+def take_over(d, other):
+    d.context()
+    multiprocessing.current_process().authkey = b"key"
+    with fp.Channel.connect(other.receive().decode()) as way:
+        with way.recv(timeout=60) as channel:
+            for array in channel:
+                channel.send((how(array), host(array).tobytes()))
+        way.send("done")
+
+
+@on_driver()
+def test_an_end_that_moves_takes_the_arenas_along(d):
+    d.context()
+    array = Placed(d, base()).produce()
+    with Line(hand_on) as line:
+        assert [line.ask(array), line.ask(array)] == ["host", "arena"]
+        for _ in range(3):
+            assert line.ask(array) == ("arena", base().tobytes())
+
+
+# ---- ends that die -------------------------------------------------------------------------------
+
+
+def take_until_killed(d, other):
+    """Receive as many messages as is asked for, hold the last, and say so."""
+    d.context()
+    channel = connected(other)
+    held = []
+    while True:
+        wanted = int(other.receive())
+        for _ in range(wanted):
+            held[:] = [channel.recv()]
+            channel.send(how(held[0]))
+        other.send(b"done")
+
+
+@on_driver()
+def test_receivers_are_killed_at_each_step(d):
+    """Before the offer is read, with it, with a message under way, and with one that is held."""
+    d.context()
+    array = Placed(d, base()).produce()
+    fp.dumps(array)
+    before = descriptors(), d.report()["bytes"]
+    for taken, under_way in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)):
+        line = Line(take_until_killed)
+        with line:
+            for number in range(taken):
+                line.send(array)
+                line.peer.send(b"1")
+                assert line.peer.receive() == b"done"
+                assert line.recv() == ("arena" if number else "host")
+            for _ in range(under_way):
+                line.send(array)
+            line.peer.kill()
+            start = time.monotonic()
+            with pytest.raises((EOFError, ConnectionError)):
+                while True:
+                    line.recv()
+            with pytest.raises(ConnectionError):
+                line.send(array)
+                line.send(array)
+            assert shared(d) == [0, 0, 0], "given up when the end was seen"
+            assert time.monotonic() - start < 20
+        assert (descriptors(), d.report()["bytes"]) == before, (taken, under_way)
+    assert d.violations() == []
+
+
+def send_until_killed(d, other):
+    """Send a message for each word, and say so."""
+    d.context()
+    placed = Placed(d, base())
+    channel = connected(other)
+    while True:
+        other.receive()
+        channel.send(placed.produce(), policy=AUTO)
+        other.send(b"done")
+
+
+@on_driver()
+def test_senders_are_killed_at_each_step(d):
+    """What was told arrives, whole; then the end."""
+    d.context()
+    fp.loads(fp.dumps(Placed(d, base()).produce()))
+    before = descriptors()
+    for read, under_way in ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (1, 3)):
+        line = Line(send_until_killed)
+        with line:
+            ways = []
+            for _ in range(read):
+                line.peer.send(b"send")
+                ways.append(how(line.recv()))
+                assert line.peer.receive() == b"done"
+            for _ in range(under_way):
+                line.peer.send(b"send")
+                assert line.peer.receive() == b"done"
+            line.peer.kill()
+            for _ in range(under_way):
+                array = line.recv()
+                ways.append(how(array))
+                np.testing.assert_array_equal(host(array), base())
+            expected = ["host"] + ["arena"] * (read + under_way - 1)
+            assert ways == expected[: read + under_way] or read == 0
+            with pytest.raises((EOFError, ConnectionError)):
+                line.recv()
+        array = None
+        assert (descriptors(), shared(d)) == (before, [0, 0, 0]), (read, under_way)
+    assert d.violations() == []
+
+
+@on_driver()
+def test_what_was_received_outlives_its_sender(d):
+    d.context()
+    with Line(send_until_killed) as line:
+        for _ in range(2):
+            line.peer.send(b"send")
+            array = line.recv()
+            assert line.peer.receive() == b"done"
+        assert how(array) == "arena"
+        line.peer.kill()
+    np.testing.assert_array_equal(host(array), base())
+    del array
+    assert shared(d) == [0, 0, 0]
+
+
+def send_and_end(d, other):
+    d.context()
+    with connected(other) as channel:
+        for n in range(4):
+            channel.send(Placed(d, base(100 + n)).produce(), policy=AUTO)
+            if n == 0:
+                other.receive()
+
+
+@on_driver()
+def test_a_sender_may_end_when_it_has_sent(d):
+    d.context()
+    with Line(send_and_end) as line:
+        arrays = [line.recv()]
+        line.peer.send(b"read")
+        line.peer.process.wait(60)
+        arrays += [line.recv() for _ in range(3)]
+        for n, array in enumerate(arrays):
+            assert how(array) == ("arena" if n else "host")
+            np.testing.assert_array_equal(host(array), base(100 + n))
+
+
+# ---- what is left --------------------------------------------------------------------------------
+
+
+@on_driver(hold_us=0)
+def test_many_messages_and_channels_leave_nothing_behind(d):
+    d.context()
+    array = Placed(d, base(1000)).produce()
+    fp.dumps(array)
+    used = []
+    for _ in range(3):
+        with Line(hold) as line:
+            for n in range(200):
+                assert line.ask(array)[0] == ("arena" if n else "host")
+                assert line.ask("let go") == "gone"
+        used.append((descriptors(), d.report()["bytes"], shared(d)))
+    assert used[1:] == used[:-1]
+    assert d.violations() == []
+
+
+# ---- who lies ------------------------------------------------------------------------------------
+
+
+def frame(kind, data):
+    return struct.pack("<4sIQQQ", b"FPF1", kind, len(data), 0, 0) + data
+
+
+def offer(*, length=164):
+    return b"fpdo\x01\0\0\0" + bytes(length)
+
+
+def place_in(arena):
+    note = b"fpds" + struct.pack("<IQIIQI64x", 1, arena, 0, 0, 100, 0)
+    return b"fpdp\x01\0\0\0" + struct.pack("<Q", 1) + note + struct.pack("<4Q", 0, 0, 0, 100)
+
+
+@on_driver()
+def test_lies_are_refused(d):
+    d.context()
+    stream = pickle.dumps("all is well")
+    for aside, error in [
+        (offer(), fp.UnpicklingError),
+        (offer(length=3), fp.UnpicklingError),
+        (place_in(7)[:-1], fp.UnpicklingError),
+        (b"", fp.UnpicklingError),
+        (place_in(7), fp.DeviceError),
+    ]:
+        here, there = fp.Channel.pair()
+        with here, there:
+            os.write(here.fileno(), frame(2, aside) + frame(0, stream))
+            with pytest.raises(error):
+                there.recv(timeout=60)
+            here.send("and again")
+            assert there.recv(timeout=60) == "and again"
