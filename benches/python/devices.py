@@ -2,6 +2,8 @@
 
     python benches/python/devices.py [--record] [--small]
 
+What goes to another process has arrived when that answers.
+
 The driver's own copies of the same bytes are the bound; what users write by hand is the peer.
 Samples of both are taken in turn. Needs a device; on the simulated driver of the tests (`--small`)
 the numbers mean nothing. `--record` writes benches/record/DEVICE/DATE.json.
@@ -10,6 +12,7 @@ the numbers mean nothing. `--record` writes benches/record/DEVICE/DATE.json.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import datetime
 import importlib.util
@@ -17,7 +20,9 @@ import json
 import pickle
 import re
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 DEVICE = fp.Policy(device="device")
+AUTO = fp.Policy(device="auto")
+HOST = fp.Policy(device="host")
 
 
 def main() -> int:
@@ -45,12 +52,18 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="write a file of the results")
     parser.add_argument("--small", action="store_true", help="a thousandth of the bytes")
     parser.add_argument("--rounds", type=int, default=9, help="samples of each side")
+    parser.add_argument("--receive", metavar="ADDRESS", help=argparse.SUPPRESS)
     args = parser.parse_args()
     driver = Driver()
     driver.cuInit(0)
     driver.context()
+    if args.receive is not None:
+        receive(args.receive)
+        return 0
     scale = 1000 if args.small else 1
     rows = [measure(*case, args.rounds) for case in cases(driver, scale)]
+    with receiver() as channel:
+        rows += [measure(*case, args.rounds) for case in to_a_process(driver, scale, channel)]
     for row in rows:
         print(f"{row['name']:44} {row['ours_ms']:10.3f} ms {row['other']:>26} {row['ratio']:8.2f}x")
     if args.record:
@@ -119,6 +132,56 @@ def cases(driver: Driver, scale: int) -> Iterator[Case]:
     yield "64 MiB of 128, strided, pack", whole // 2, lambda: fp.pack(view), "all bytes", everything
     if importlib.util.find_spec("cupy") is not None and scale == 1:
         yield from beside_cupy()
+
+
+def to_a_process(driver: Driver, scale: int, channel: fp.Channel) -> Iterator[Case]:
+    """The same device, another process: beside the copy alone, and beside the way by the host."""
+    for name, whole in (("1 GiB", 1024 * MIB), ("1 MiB", MIB)):
+        placed = Placed(driver, np.zeros(max(whole // scale, 4096), np.uint8))
+        array, size, target = placed.produce(), placed.base.nbytes, driver.alloc(placed.base.nbytes)
+
+        def sent(policy: fp.Policy, array: Any = array) -> None:
+            channel.send(array, policy=policy)
+            channel.recv(timeout=60)
+
+        def copied(placed: Placed = placed, size: int = size, target: int = target) -> None:
+            driver.cuMemcpyDtoD_v2(target, placed.address, size)
+            driver.cuCtxSynchronize()
+
+        def by_arena(sent: Callable[[fp.Policy], None] = sent) -> None:
+            sent(AUTO)
+
+        def by_host(sent: Callable[[fp.Policy], None] = sent) -> None:
+            sent(HOST)
+
+        by_arena()  # it brings the offer of an arena, and goes by the host
+        yield f"{name}, to another process", size, by_arena, "copy on the device", copied
+        yield f"{name}, to another process", size, by_arena, "by the host", by_host
+
+
+@contextlib.contextmanager
+def receiver() -> Iterator[fp.Channel]:
+    """A channel to another process on the same device, which drops what it receives."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"{folder}/socket"
+        with fp.Channel.listen(address) as listener:
+            process = subprocess.Popen([sys.executable, __file__, "--receive", address])
+            with listener.accept(timeout=60) as channel:
+                yield channel
+        process.wait(60)
+
+
+def receive(address: str) -> None:
+    """Receive arrays and say that they are there, until the other end is closed."""
+    with fp.Channel.connect(address) as channel:
+        while True:
+            try:
+                array = channel.recv()
+            except EOFError:
+                return
+            array.__cuda_array_interface__  # noqa: B018
+            del array
+            channel.send(None)
 
 
 def beside_cupy() -> Iterator[Case]:

@@ -34,6 +34,13 @@ def double(batch: dict) -> dict:
     return {**batch, "weights": made([2 * x for x in on_host(batch["weights"])])}
 
 
+def add_up(channel: fp.Channel) -> None:
+    """In the other process: each batch is answered with the sum of its weights."""
+    with channel:
+        for batch in channel:
+            channel.send(sum(on_host(batch["weights"])))
+
+
 def train(queue: mp.Queue) -> None:
     """A step of training, whose tensors go to whoever watches."""
     import torch
@@ -66,6 +73,17 @@ def main() -> None:
     # A parcel that stays on the device, in this process.
     parcel = fp.pack(batch, policy=fp.Policy(device="device"))
     assert on_host(fp.unpack(parcel)["weights"]) == [1.0, 2.0, 3.0]
+
+    # A channel keeps them there on the way to another process, once that has mapped memory of ours.
+    here, there = fp.Channel.pair()
+    watcher: multiprocessing.process.BaseProcess = context.Process(target=add_up, args=(there,))
+    watcher.start()
+    there.close()
+    with here, fp.policy(device="auto"):
+        for _ in range(3):
+            here.send(batch)
+            assert here.recv(timeout=120) == 6.0
+    watcher.join()
 
     if importlib.util.find_spec("torch") is None:
         print("PyTorch is not installed, so no step of training is shown")

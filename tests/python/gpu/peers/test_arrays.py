@@ -1,14 +1,16 @@
 """Arrays of Numba and buffers of cuda.core, real ones on the simulated driver."""
 
+import ctypes
 import importlib.util
 import io
+import os
 import pickle
 
 import numpy as np
 import pytest
 
 import ferropickle as fp
-from helpers.cuda import REAL, on_driver
+from helpers.cuda import REAL, Peer, on_driver
 
 
 def needs(package):
@@ -128,3 +130,35 @@ def test_buffers_of_cuda_core(d):
         found = route({"buffer": sent})["buffer"]
         assert (type(found), found.size, found.device_id) == (type(sent), 1000, 0)
         assert d.read(int(found.handle), 1000) == bytes(range(250)) * 4
+
+
+def tell(d, other):
+    """In the other process: answer each array with what it is, and whether its memory is mapped."""
+    from numba import cuda
+
+    cuda.current_context()
+    with fp.Channel.connect(other.receive().decode()) as channel:
+        for array in channel:
+            status = d.status("cuIpcGetMemHandle", (ctypes.c_char * 64)(), address(array))
+            kind = type(array).__name__, array.dtype, array.strides
+            channel.send((*kind, array.copy_to_host(), status != 0))
+
+
+@needs("numba_cuda")
+@on_driver()
+def test_numba_arrays_stay_on_the_device_on_a_channel(d):
+    from numba import cuda
+
+    path = f"/tmp/fp-test-{os.getpid()}"
+    base = np.arange(24, dtype=np.float32).reshape(4, 6)
+    whole = cuda.to_device(base)
+    with fp.Channel.listen(path) as listener, Peer(tell) as peer:
+        peer.send(path.encode())
+        with listener.accept(timeout=60) as channel, fp.policy(device="auto"):
+            for mapped in (False, True, True):
+                for array, expected in ((whole, base), (whole[1:3], base[1:3])):
+                    channel.send(array)
+                    *kind, found, is_mapped = channel.recv(timeout=60)
+                    assert kind == ["DeviceNDArray", np.float32, array.strides]
+                    np.testing.assert_array_equal(found, expected)
+                    assert is_mapped == mapped or array is not whole
