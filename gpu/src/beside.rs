@@ -13,14 +13,16 @@ const PLACE: usize = 32;
 
 /// An arena that the receiver may import; its two descriptors travel along: the memory, and the table of slots.
 ///
-/// Who has imported it takes the message of `trial`, in which there is nothing: by that the sender learns that it can be used. Who
-/// has not, does nothing.
+/// Two messages are in it, with nothing in them. Who has imported it takes that of `trial`: by that the sender learns that it can be
+/// used. Who cannot takes that of `refusal`, for which the table of slots is enough. Who does neither is waited for by nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// The arena.
     pub arena: ArenaNote,
     /// What is taken from it by those who can.
     pub trial: SlotNote,
+    /// What is taken by those who cannot.
+    pub refusal: SlotNote,
     /// The arena in whose place it comes: no message of that one follows; 0 if there is none.
     pub replaces: u64,
 }
@@ -60,16 +62,19 @@ impl Offer {
     /// As bytes.
     pub fn bytes(&self) -> Vec<u8> {
         let replaces = self.replaces.to_le_bytes();
-        [&OFFER[..], &self.arena.bytes(), &self.trial.bytes(), &replaces].concat()
+        let notes = [self.trial.bytes(), self.refusal.bytes()].concat();
+        [&OFFER[..], &self.arena.bytes(), &notes, &replaces].concat()
     }
 
     fn read(bytes: &[u8]) -> Result<Self, GpuError> {
         let (arena, rest) = bytes.split_at_checked(ArenaNote::LEN).ok_or(DAMAGED)?;
-        let (trial, replaces) = rest.split_at_checked(SlotNote::LEN).ok_or(DAMAGED)?;
+        let (trial, rest) = rest.split_at_checked(SlotNote::LEN).ok_or(DAMAGED)?;
+        let (refusal, replaces) = rest.split_at_checked(SlotNote::LEN).ok_or(DAMAGED)?;
         let replaces = replaces.try_into().map_err(|_| DAMAGED)?;
         Ok(Self {
             arena: ArenaNote::read(arena)?,
             trial: SlotNote::read(trial)?,
+            refusal: SlotNote::read(refusal)?,
             replaces: u64::from_le_bytes(replaces),
         })
     }
@@ -149,7 +154,7 @@ mod tests {
     fn offer() -> Offer {
         let device = DeviceId::from_bytes([7; 16]);
         let arena = ArenaNote { device, id: 1, size: 4 << 20, granule: 2 << 20, maker: 9 };
-        Offer { arena, trial: SLOT, replaces: 4 }
+        Offer { arena, trial: SLOT, refusal: SlotNote { index: 6, ..SLOT }, replaces: 4 }
     }
 
     fn places() -> Places {

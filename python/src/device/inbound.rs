@@ -8,6 +8,7 @@ use crate::policy::Choices;
 use crate::types::from_bound;
 use crate::{buffers, error};
 use ferropickle_core::buffer::Buffer as HostBuffer;
+use ferropickle_core::shm::{self, SlotRef};
 use ferropickle_gpu::beside::{Beside, Offer, Place, Places};
 use ferropickle_gpu::wire::SlotNote;
 use ferropickle_gpu::{DeviceBuffer, DevicePeer, GpuError, open_device, probe};
@@ -68,11 +69,18 @@ impl Inbound {
         core::mem::replace(&mut *arenas, Arc::new(kept))
     }
 
-    /// Imports an arena, if this process can: else nothing is said, and messages go on coming by the host.
+    /// Imports an arena, if this process can: else the other end is told, and messages go on coming by the host.
     fn accept(&self, offer: Offer, descriptors: Vec<OwnedFd>) -> Result<(), GpuError> {
         let Ok(descriptors) = descriptors.try_into() else { return Ok(()) };
         let arena = Arena { offer, descriptors, imported: OnceLock::new() };
-        let peer = arena.peer()?.clone();
+        let peer = match arena.peer() {
+            Ok(peer) => peer.clone(),
+            Err(error) => {
+                let [_, slots] = arena.descriptors;
+                refuse(&offer, slots);
+                return Err(error);
+            }
+        };
         drop(self.add(arena));
         // That tells the other end, which waits for it nowhere.
         peer.receive(&offer.trial.bytes(), Duration::ZERO).map(drop)
@@ -135,6 +143,14 @@ impl Inbound {
     pub fn end(&self) {
         let arenas = self.arenas.lock().map(|mut arenas| core::mem::take(&mut *arenas));
         drop(arenas);
+    }
+}
+
+/// Tells the other end that its arena cannot be imported. It takes no driver to do so.
+fn refuse(offer: &Offer, slots: OwnedFd) {
+    let slot = SlotRef { index: offer.refusal.index, generation: offer.refusal.generation };
+    if let Ok(slots) = shm::Arena::attach_of_other_memory(slots) {
+        drop(slots.take(slot));
     }
 }
 

@@ -1,8 +1,8 @@
 //! How arrays on devices leave a link: through an arena on their device that the other end has imported, else by the host.
 //!
 //! The first message that has arrays of a device brings the other end an offer of an arena there, and goes by the host. Who
-//! imports the arena takes the message that the offer names, and nothing comes back by the socket: the sender sees in the arena's
-//! table that it was taken. Until then, or for ever, messages go by the host.
+//! imports the arena takes a message that the offer names, who cannot takes another, and nothing comes back by the socket: the sender
+//! sees in the arena's table which was taken. Until then messages go by the host, and for ever after a refusal.
 
 use super::region::Region;
 use super::staging::{Want, download, source_of};
@@ -17,7 +17,7 @@ use ferropickle_gpu::{
     DeviceArena, DeviceId, GpuError, Region as Source, Sent, Stager, open_device,
 };
 use pyo3::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -34,12 +34,19 @@ const LEAST_BYTES: u64 = 16 << 20;
 #[derive(Default)]
 struct Route {
     arena: Option<DeviceArena>,
-    /// What the other end has not taken yet, as far as we know.
-    trial: Option<Sent>,
+    /// How the other end answers; `None` when it has accepted.
+    answer: Option<Box<Answer>>,
     /// No arena for messages of so many bytes can be had.
     refused_from: Option<u64>,
     /// A thread is making an arena.
     in_the_making: bool,
+}
+
+/// Of these the other end takes the one or the other.
+#[derive(Clone)]
+struct Answer {
+    trial: Sent,
+    refusal: Sent,
 }
 
 /// The ways of a link, and the process that made them.
@@ -58,8 +65,8 @@ pub struct Outbound {
 /// How a message goes.
 enum Way {
     Host,
-    /// By this arena, once this was taken.
-    Arena(DeviceArena, Option<Sent>),
+    /// By this arena, once the other end has accepted it.
+    Arena(DeviceArena, Option<Box<Answer>>),
     /// By the host, with the offer of an arena in place of this one.
     Make(u64),
 }
@@ -88,13 +95,31 @@ impl Outbound {
         table: BufferTable,
         bound: u64,
     ) -> PyResult<(BufferTable, Load)> {
-        let rows = regions_of(py, &table)?;
         let mut load = Load::default();
+        match self.fill(py, &table, bound, &mut load) {
+            Ok(None) => Ok((table, load)),
+            Ok(Some(table)) => Ok((table, load)),
+            Err(error) => {
+                self.take_back(py, load);
+                Err(error)
+            }
+        }
+    }
+
+    /// The table of a load, if it is another than the object's.
+    fn fill(
+        &self,
+        py: Python<'_>,
+        table: &BufferTable,
+        bound: u64,
+        load: &mut Load,
+    ) -> PyResult<Option<BufferTable>> {
+        let rows = regions_of(py, table)?;
         if rows.is_empty() {
-            return Ok((table, load));
+            return Ok(None);
         }
         let mut places = Places::default();
-        let mut by_device: HashMap<DeviceId, Vec<Row<'_>>> = HashMap::new();
+        let mut by_device: BTreeMap<DeviceId, Vec<Row<'_>>> = BTreeMap::new();
         for (number, region) in rows {
             if let Some(device) = region.get().device_id() {
                 by_device.entry(device).or_default().push((number, region));
@@ -102,7 +127,7 @@ impl Outbound {
         }
         let mut by_host = Vec::new();
         for (device, rows) in by_device {
-            let sent = self.put(py, device, &rows, bound, &mut load);
+            let sent = self.put(py, device, &rows, bound, load);
             match sent.map_err(|error| raise_gpu(&error).into_py(py))? {
                 Some(sent) => places.add(&rows, &sent)?,
                 None => by_host.extend(rows),
@@ -112,13 +137,7 @@ impl Outbound {
         if !places.rows.is_empty() {
             load.asides.push(places.bytes());
         }
-        match on_host(py, &table, by_host, &places) {
-            Ok(table) => Ok((table, load)),
-            Err(error) => {
-                self.take_back(py, load);
-                Err(error)
-            }
-        }
+        on_host(py, table, by_host, &places).map(Some)
     }
 
     /// Puts arrays of a device into its arena; `None` if they go by the host.
@@ -139,20 +158,19 @@ impl Outbound {
                 load.offered = self.made(py, device, bytes, made, load).then_some(device);
                 Ok(None)
             }
-            Way::Arena(arena, trial) => {
+            Way::Arena(arena, answer) => {
+                if let Some(answer) = &answer
+                    && !self.is_accepted(py, device, &arena, answer)
+                {
+                    return Ok(None);
+                }
                 let sources: Vec<Source> =
                     rows.iter().map(|(_, region)| source_of(region.get())).collect();
-                let sent = py.detach(|| match trial.filter(|trial| arena.is_held(trial)) {
-                    Some(_) => Ok(None),
-                    None => arena.send_filled(&sources, false).map(|sent| sent.map(|s| (s, arena))),
-                });
-                match sent {
-                    Ok(Some((sent, arena))) => {
-                        self.taken(device, &arena);
-                        load.slots.push((arena, sent.clone()));
-                        Ok(Some(sent))
+                match py.detach(|| arena.send_filled(&sources, false)) {
+                    Ok(sent) => {
+                        load.slots.extend(sent.clone().map(|sent| (arena, sent)));
+                        Ok(sent)
                     }
-                    Ok(None) => Ok(None),
                     // The host would be refused as well.
                     Err(GpuError::Capturing) => Err(GpuError::Capturing),
                     // What is wrong with the arrays, if it is these, the copy to the host says.
@@ -160,6 +178,38 @@ impl Outbound {
                 }
             }
         }
+    }
+
+    /// Whether the other end can use an arena, as far as is known now. One that it has refused is given up.
+    fn is_accepted(
+        &self,
+        py: Python<'_>,
+        device: DeviceId,
+        arena: &DeviceArena,
+        answer: &Answer,
+    ) -> bool {
+        let (refused, accepted) = py.detach(|| {
+            let refused = !arena.is_held(&answer.refusal);
+            let accepted = !refused && !arena.is_held(&answer.trial);
+            if accepted {
+                // It takes room, and a driver that fails here fails at what comes next as well.
+                let _ = arena.withdraw(&answer.refusal);
+            }
+            (refused, accepted)
+        });
+        let mut given_up = None;
+        if let Some(route) = self.routes().by_device.get_mut(&device)
+            && route.arena.as_ref().is_some_and(|known| known.id() == arena.id())
+            && (refused || accepted)
+        {
+            route.answer = None;
+            if refused {
+                route.refused_from = Some(0);
+                given_up = route.arena.take();
+            }
+        }
+        drop(given_up);
+        accepted
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
@@ -183,7 +233,7 @@ impl Outbound {
         if let Some(arena) = &route.arena
             && arena.capacity() as u64 >= bytes
         {
-            return Way::Arena(arena.clone(), route.trial.clone());
+            return Way::Arena(arena.clone(), route.answer.clone());
         }
         let refused = route.refused_from.is_some_and(|least| bytes >= least);
         if refused || bytes > bound || !may_offer {
@@ -191,15 +241,6 @@ impl Outbound {
         }
         route.in_the_making = true;
         Way::Make(route.arena.as_ref().map_or(0, DeviceArena::id))
-    }
-
-    /// The other end has an arena.
-    fn taken(&self, device: DeviceId, arena: &DeviceArena) {
-        if let Some(route) = self.routes().by_device.get_mut(&device)
-            && route.arena.as_ref().is_some_and(|known| known.id() == arena.id())
-        {
-            route.trial = None;
-        }
     }
 
     /// Notes what became of making an arena; whether it is offered.
@@ -219,7 +260,7 @@ impl Outbound {
             match made {
                 Ok(made) => {
                     old = route.arena.replace(made.arena);
-                    route.trial = Some(made.trial);
+                    route.answer = Some(Box::new(made.answer));
                     load.asides.push(made.offer.bytes());
                     load.descriptors = made.descriptors;
                     true
@@ -265,7 +306,7 @@ impl Outbound {
 /// An arena that was made for the other end.
 struct Made {
     arena: DeviceArena,
-    trial: Sent,
+    answer: Answer,
     offer: Offer,
     descriptors: Vec<OwnedFd>,
 }
@@ -275,12 +316,19 @@ impl Made {
         let capacity = bytes.saturating_mul(MESSAGES).max(LEAST_BYTES).min(bound);
         let capacity = usize::try_from(capacity).map_err(|_| GpuError::NoHostMemory(usize::MAX))?;
         let arena = DeviceArena::new(&Stager::of(&open_device(device)?), capacity)?;
-        let trial = arena.send_filled(&[], false)?;
-        let trial = trial.ok_or(GpuError::Damaged("a new arena has no room"))?;
+        let nothing = || {
+            let sent = arena.send_filled(&[], false)?;
+            sent.ok_or(GpuError::Damaged("a new arena has no room"))
+        };
+        let answer = Answer { trial: nothing()?, refusal: nothing()? };
         let export = arena.export()?;
-        let (note, slot) = (ArenaNote::read(&export.note)?, SlotNote::read(&trial.note)?);
-        let offer = Offer { arena: note, trial: slot, replaces };
-        Ok(Made { arena, trial, offer, descriptors: vec![export.memory, export.slots] })
+        let offer = Offer {
+            arena: ArenaNote::read(&export.note)?,
+            trial: SlotNote::read(&answer.trial.note)?,
+            refusal: SlotNote::read(&answer.refusal.note)?,
+            replaces,
+        };
+        Ok(Made { arena, answer, offer, descriptors: vec![export.memory, export.slots] })
     }
 }
 

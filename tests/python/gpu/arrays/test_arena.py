@@ -291,6 +291,7 @@ def goes_by_the_host(d, line, array=None):
     with line:
         for _ in range(3):
             assert line.ask([array]) == seen(base(), "host")
+        assert shared(d) == [0, 0, 0], "no memory is kept for who has refused it"
 
 
 @on_driver()
@@ -375,6 +376,7 @@ def test_a_receiver_that_has_none_may_have_arrays_of_the_host(d):
     with Line(forked) as line:
         for _ in range(3):
             assert line.ask([array]) == [("ndarray", base().tobytes())]
+        assert shared(d) == [0, 0, 0]
 
 
 @on_driver()
@@ -387,7 +389,7 @@ def test_both_ends_in_one_process(d):
             array = there.recv(timeout=60)
             assert how(array) == "host"
             np.testing.assert_array_equal(host(array), base())
-    assert shared(d) == [0, 0, 0]
+        assert shared(d) == [0, 0, 0]
 
 
 def place(d, other):
@@ -426,6 +428,29 @@ def test_a_capture_refuses_and_stays_whole(d):
         graph = ctypes.c_void_p()
         d.cuStreamEndCapture(stream, ctypes.byref(graph))
         assert line.ask([array]) == seen(base(), "arena")
+
+
+@on_driver(devices=2, simulated=True)
+def test_a_message_that_is_refused_in_part_leaves_nothing_in_the_arena(d):
+    d.context(1)
+    stream = d.stream(NON_BLOCKING)
+    refused = Placed(d, base()).produce(stream=stream)
+    d.context(0)
+    array = Placed(d, base(5 * MIB // 4)).produce()
+    with Line(hold) as line:
+        assert [line.ask(value)[0] for value in (array, refused, array, refused)] == [
+            *["host"] * 2,
+            *["arena"] * 2,
+        ]
+        assert line.ask("let go") == "gone"
+        d.context(1)
+        d.cuStreamBeginCapture_v2(stream, 0)
+        for _ in range(5):
+            with pytest.raises(fp.DeviceError, match="captured"):
+                line.send([array, refused])
+        d.cuStreamEndCapture(stream, ctypes.byref(ctypes.c_void_p()))
+        d.context(0)
+        assert [line.ask(array)[0] for _ in range(3)] == ["arena"] * 3
 
 
 # ---- ends that move ------------------------------------------------------------------------------
@@ -620,7 +645,7 @@ def frame(kind, data):
     return struct.pack("<4sIQQQ", b"FPF1", kind, len(data), 0, 0) + data
 
 
-def offer(*, length=164):
+def offer(*, length=264):
     return b"fpdo\x01\0\0\0" + bytes(length)
 
 
