@@ -1,7 +1,8 @@
 """Where arrays on devices go in a load: on which device they land, or that they stay on the host.
 
-Loads of ferropickle's come through `land`; plain `pickle.loads` makes the same calls itself, on the
-device that is current there.
+Loads of ferropickle's make the calls of a stream through a `Landing`; plain `pickle.loads` makes
+the same calls itself, on the device that is current there. `_uploads.py` has how elements get to a
+device.
 """
 
 from __future__ import annotations
@@ -14,36 +15,76 @@ from typing import TYPE_CHECKING, Any
 
 from ferropickle._device import Elements, current_device, dtype_of
 from ferropickle._native import DeviceError, device_ids
+from ferropickle._uploads import MAKERS, Uploads, is_quiet, is_quiet_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["absent", "land"]
+__all__ = ["Landing", "absent"]
 
 
-def land(
-    function: Callable[..., Any], args: tuple[Any, ...], sender: str, policy: Any
-) -> tuple[Any, bool]:
-    """Make a call of a stream, after which an array may be on a device.
+class Landing:
+    """The arrays on devices of one load.
 
-    function, args: the call.
-    sender: the UUID of the device that the array was on.
     policy: that of the load, or None.
-
-    Returns the result, and whether the array has landed: calls that come before, of NumPy's
-    functions for example, have not brought it anywhere. Raises DeviceError.
     """
-    name = _name_of(function)
-    if name == "operator.methodcaller" and _is_tensor(args):
-        name = "torch.cuda"
-    lands = _LANDINGS.get(name)
-    if lands is None:
-        return _on_host(name, function, args), False
-    target = None if isinstance(function, _Absent) else _target(sender, policy)
-    if target is None:
-        # What follows is made of an array of the host's, and has to come here as well.
-        return _HOST_FORMS[name](*args), False
-    return lands(function, args, target), True
+
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+        self._uploads = Uploads()
+
+    def call(
+        self, function: Callable[..., Any], args: tuple[Any, ...], sender: str | None
+    ) -> tuple[Any, bool, bool]:
+        """Make a call of a stream.
+
+        function, args: the call.
+        sender: the UUID of the device that an array was on whose bytes have been read; None if
+        all such arrays have been made.
+
+        Returns the result; whether the sender's array has landed: calls that come before, of
+        NumPy's functions for example, have not brought it anywhere; and whether elements wait,
+        which `settle` copies. Raises DeviceError.
+        """
+        made, landed = self._call(function, args, sender)
+        return made, landed, bool(self._uploads)
+
+    def _call(
+        self, function: Callable[..., Any], args: tuple[Any, ...], sender: str | None
+    ) -> tuple[Any, bool]:
+        name = "" if sender is None else _name_of(function)
+        if name == "operator.methodcaller" and _is_cuda(function, args):
+            name = "torch.cuda"
+        if sender is None or name not in _CONTEXTS:
+            if self._uploads and not is_quiet(function, args):
+                self._uploads.settle()
+            return _on_host(name, function, args), False
+        target = None if isinstance(function, _Absent) else _target(sender, self._policy)
+        if target is None:
+            # What follows is made of an array of the host's, and has to come here as well.
+            return _HOST_FORMS[name](*args), False
+        ordinal = device_ids().index(target)
+        with _CONTEXTS[name](ordinal):
+            maker = MAKERS.get(name)
+            made = maker(args, ordinal) if maker else None
+            if made is not None:
+                self._uploads.add(made, target)
+                return made.array, True
+            more = {"target": target} if name.startswith("ferropickle.") else {}
+            return function(*args, **more), True
+
+    def before_state(self, obj: Any) -> bool:
+        """Copy what waits if giving an object its state runs code that could look at it.
+
+        Returns whether elements wait. Raises DeviceError.
+        """
+        if not is_quiet_state(obj):
+            self._uploads.settle()
+        return bool(self._uploads)
+
+    def settle(self, root: Any = None) -> None:
+        """Copy what waits: see `Uploads.settle`."""
+        self._uploads.settle(root)
 
 
 def _name_of(function: Any) -> str:
@@ -86,51 +127,50 @@ def _target(sender: str, policy: Any) -> str | None:
     )
 
 
-def _ordinal(target: str) -> int:
-    return device_ids().index(target)
-
-
-def _land_cupy(function: Callable[..., Any], args: tuple[Any, ...], target: str) -> Any:
-    with sys.modules["cupy"].cuda.Device(_ordinal(target)):
-        return function(*args)
-
-
-def _land_numba(function: Callable[..., Any], args: tuple[Any, ...], target: str) -> Any:
-    with sys.modules["numba.cuda"].gpus[_ordinal(target)]:
-        return function(*args)
-
-
-def _land_tensor(function: Callable[..., Any], args: tuple[Any, ...], target: str) -> Any:
-    with sys.modules["torch"].cuda.device(_ordinal(target)):
-        return function(*args)
-
-
-def _land_rmm(function: Callable[..., Any], args: tuple[Any, ...], target: str) -> Any:
-    driver = sys.modules.get("numba.cuda") or sys.modules.get("cupy.cuda")
-    with driver.Device(_ordinal(target)) if driver else contextlib.nullcontext():
-        return function(*args)
-
-
-def _land_ours(function: Callable[..., Any], args: tuple[Any, ...], target: str) -> Any:
-    return function(*args, target=target)
-
-
-def _is_tensor(args: tuple[Any, ...]) -> bool:
+def _is_cuda(function: Any, args: tuple[Any, ...]) -> bool:
+    """Whether a call of a method is that which brings a tensor to a device."""
     torch = sys.modules.get("torch")
-    return torch is not None and len(args) == 1 and isinstance(args[0], torch.Tensor)
+    is_tensor = torch is not None and len(args) == 1 and isinstance(args[0], torch.Tensor)
+    return is_tensor and function.__reduce__()[1] == ("cuda",)
 
 
-_LANDINGS: dict[str, Callable[[Callable[..., Any], tuple[Any, ...], str], Any]] = {
-    "cupy.array": _land_cupy,
-    "ferropickle.array": _land_ours,
-    "ferropickle.core_buffer": _land_ours,
-    "ferropickle.cupy_bytes": _land_ours,
-    "ferropickle.numba_bytes": _land_ours,
-    "ferropickle.rmm_buffer": _land_ours,
-    "ferropickle.torch_bytes": _land_ours,
-    "numba.to_device": _land_numba,
-    "rmm.to_device": _land_rmm,
-    "torch.cuda": _land_tensor,
+def _in_cupy(ordinal: int) -> Any:
+    cupy = sys.modules.get("cupy")
+    return cupy.cuda.Device(ordinal) if cupy else contextlib.nullcontext()
+
+
+def _in_numba(ordinal: int) -> Any:
+    cuda = sys.modules.get("numba.cuda")
+    return cuda.gpus[ordinal] if cuda else contextlib.nullcontext()
+
+
+def _in_torch(ordinal: int) -> Any:
+    torch = sys.modules.get("torch")
+    return torch.cuda.device(ordinal) if torch else contextlib.nullcontext()
+
+
+def _in_rmm(ordinal: int) -> Any:
+    # RMM has no devices of its own.
+    return _in_numba(ordinal) if "numba.cuda" in sys.modules else _in_cupy(ordinal)
+
+
+def _anywhere(ordinal: int) -> Any:
+    return contextlib.nullcontext()
+
+
+# What is current while the calls run that bring bytes to a device.
+_CONTEXTS: dict[str, Callable[[int], Any]] = {
+    "cupy.array": _in_cupy,
+    "ferropickle.array": _anywhere,
+    "ferropickle.core_buffer": _anywhere,
+    "ferropickle.cupy_bytes": _in_cupy,
+    "ferropickle.numba_bytes": _in_numba,
+    "ferropickle.rmm_buffer": _in_rmm,
+    "ferropickle.torch_bytes": _in_torch,
+    "numba.to_device": _in_numba,
+    "rmm.DeviceBuffer.to_device": _in_rmm,
+    "rmm.to_device": _in_rmm,
+    "torch.cuda": _in_torch,
 }
 
 
@@ -208,6 +248,7 @@ _HOST_FORMS: dict[str, Callable[..., Any]] = {
     "ferropickle.rmm_buffer": bytes,
     "ferropickle.torch_bytes": _host_tensor,
     "numba.to_device": _same,
+    "rmm.DeviceBuffer.to_device": bytes,
     "rmm.to_device": bytes,
     "torch.cuda": _same,
 }

@@ -32,6 +32,7 @@ __all__ = [
     "current_policy",
     "device_ids",
     "device_memory",
+    "device_store",
     "device_upload",
     "dump",
     "dumps",
@@ -66,7 +67,10 @@ _Place: TypeAlias = str | int | dict[str, str | int] | Callable[[str], str | int
 
 def device_ids() -> list[str]: ...
 def device_memory(address: int) -> tuple[str, str | None, int, int]: ...
-def device_upload(sources: list[_BytesLike], device: str) -> list[DeviceBuffer]: ...
+def device_store(sources: list[_BytesLike], regions: list[DeviceRegion]) -> None: ...
+def device_upload(
+    sources: list[_BytesLike], device: str, buffers: list[DeviceBuffer] | None = None
+) -> list[DeviceBuffer]: ...
 
 @final
 class DeviceRegion:
@@ -117,6 +121,7 @@ class DeviceStandIn:
 
 @final
 class DeviceBuffer:
+    def __new__(cls) -> Self: ...
     @property
     def address(self) -> int: ...
     @property

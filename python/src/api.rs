@@ -315,6 +315,7 @@ pub fn run_load(
     let mut scratch = scratch::take_build();
     let outcome = scratch.decoder.decode(reader, builder);
     let outcome = outcome.map_err(|error| load_path::explain(py, error));
+    let outcome = builder.finish_landing(py, outcome);
     // Gives up what stack and memo hold before the collector comes back.
     scratch::give_build(scratch);
     drop(paused);

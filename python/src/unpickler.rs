@@ -236,11 +236,13 @@ impl Unpickler {
         }
         let paused = (setup.choices.gc == GcChoice::Pause).then(Paused::new);
         let outcome = decoder.decode(&mut setup.source, &mut setup.builder);
+        let outcome = outcome.map_err(|error| path::explain(py, error));
+        let outcome = setup.builder.finish_landing(py, outcome);
         drop(paused);
         // Hooks are looked up anew by each load: bound methods would be a cycle.
         setup.builder.find_class = None;
         setup.builder.persistent_load = None;
-        let object = outcome.map_err(|error| path::explain(py, error))?;
+        let object = outcome?;
         setup.source.settle().map_err(|raised| raised.into_py(py))?;
         Ok(object)
     }

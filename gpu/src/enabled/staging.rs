@@ -158,21 +158,20 @@ impl Stager {
     ///
     /// As [`Stager::download`]; [`GpuError::Overlapping`] if elements of an array share memory.
     pub fn upload(&self, from: &[&[u8]], into: &[Region]) -> Result<(), GpuError> {
-        let fits = into.iter().zip(from).all(|(to, from)| to.len_bytes() == from.len());
-        if !fits || from.len() != into.len() {
-            return Err(GpuError::TooSmall);
-        }
-        writable(into)?;
-        self.transfer(into, Edges::Both, |mover, lane, chunks| {
-            for (number, chunk) in chunks.iter().enumerate() {
-                let slot = lane.slot(number)?;
-                load(chunk, from, slot);
-                let host = slot.as_ptr() as u64;
-                // SAFETY: as in `download`.
-                unsafe { mover.by_host(lane, number, chunk, host, Way::Scatter) }?;
-                lane.keep(mover.current, number)?;
-            }
-            Ok(())
+        check_upload(from, into)?;
+        self.transfer(into, Edges::Both, |mover, lane, chunks| up(mover, lane, chunks, from))
+    }
+
+    /// As [`Stager::upload`], and returns when the arrays are written: for all streams.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stager::upload`].
+    pub fn upload_waited(&self, from: &[&[u8]], into: &[Region]) -> Result<(), GpuError> {
+        check_upload(from, into)?;
+        self.transfer(into, Edges::Waited, |mover, lane, chunks| {
+            up(mover, lane, chunks, from)?;
+            lane.stream.wait()
         })
     }
 
@@ -304,6 +303,33 @@ pub(super) fn writable(arrays: &[Region]) -> Result<(), GpuError> {
 /// The shape of a buffer of ours.
 pub(super) fn shape_of(buffer: &DeviceBuffer) -> Shape {
     Shape::together(buffer.place(), buffer.len())
+}
+
+/// Whether bytes can go into arrays: as many as these have, which can be written to.
+fn check_upload(from: &[&[u8]], into: &[Region]) -> Result<(), GpuError> {
+    let fits = into.iter().zip(from).all(|(to, from)| to.len_bytes() == from.len());
+    if !fits || from.len() != into.len() {
+        return Err(GpuError::TooSmall);
+    }
+    writable(into)
+}
+
+/// Copies chunks from the host, whose bytes have been read when this returns.
+fn up(
+    mover: &Mover<'_>,
+    lane: &mut Lane,
+    chunks: &[Chunk],
+    from: &[&[u8]],
+) -> Result<(), GpuError> {
+    for (number, chunk) in chunks.iter().enumerate() {
+        let slot = lane.slot(number)?;
+        load(chunk, from, slot);
+        let host = slot.as_ptr() as u64;
+        // SAFETY: the chunk has room in its slot, which is the lane's and has a fence; the arrays were checked.
+        unsafe { mover.by_host(lane, number, chunk, host, Way::Scatter) }?;
+        lane.keep(mover.current, number)?;
+    }
+    Ok(())
 }
 
 /// Copies chunks to the host, and waits for them.

@@ -112,6 +112,18 @@ tests! {
         assert_eq!(scene.in_the_end(), [b'3'; 64]);
     }
 
+    [HELD, EVERYWHERE] => fn an_upload_that_is_waited_for_is_seen_by_every_stream() {
+        let scene = scene();
+        scene.write_late();
+        let stream = Some(user::named(scene.producer));
+        scene.stager.upload_waited(&[&[b'4'; 64][..]; 5], &scene.regions(stream)).unwrap();
+        let (read, other) = (user::locked(NEW), user::stream());
+        user::ok("cuMemcpyDtoHAsync_v2", &[read, scene.addresses[0], 64, other]);
+        user::ok("cuStreamSynchronize", &[other]);
+        assert_eq!(user::host(read, 64), [b'4'; 64]);
+        assert_eq!(scene.in_the_end(), [b'4'; 64]);
+    }
+
     [HELD, EVERYWHERE] => fn a_snapshot_is_of_the_time_when_it_was_taken() {
         let scene = scene();
         let stream = user::named(scene.producer);

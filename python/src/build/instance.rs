@@ -22,6 +22,16 @@ impl Classes {
     }
 }
 
+impl Classes {
+    /// Whether an object's state is set without running code of the user's: a dict, or none,
+    /// for a class that takes attributes plainly.
+    pub fn takes_plainly(&mut self, object: Obj, state: Obj) -> Result<bool, Raised> {
+        let ty = object.ty();
+        let plain = self.of(ty).sets_plainly(ty) && (fast::is_dict(state.ty()) || state.is_none());
+        Ok(plain && object.getattr_opt(types::get().setstate.obj())?.is_none())
+    }
+}
+
 /// A class and whether its instances take attributes plainly.
 #[derive(Default)]
 struct Class {
@@ -113,13 +123,19 @@ pub fn set_attributes(
 
 #[inline(always)]
 pub fn newobj(class: &Own, args: &Own) -> Result<Own, Raised> {
-    if class.is_class() && fast::is_tuple(args.ty()) && fast::tuple_len(args.obj()) == 0 {
-        let ty: TypePtr = class.ptr().cast();
-        if instance::is_plainly_made(ty) {
-            return instance::new(ty);
-        }
+    if is_made_plainly(class, args) {
+        return instance::new(class.ptr().cast());
     }
     make(class, args, None)
+}
+
+/// Whether NEWOBJ runs no code: there are no arguments, and `object.__new__` makes the class.
+#[inline(always)]
+pub fn is_made_plainly(class: &Own, args: &Own) -> bool {
+    class.is_class()
+        && fast::is_tuple(args.ty())
+        && fast::tuple_len(args.obj()) == 0
+        && instance::is_plainly_made(class.ptr().cast())
 }
 
 pub fn newobj_ex(class: &Own, args: &Own, kwargs: &Own) -> Result<Own, Raised> {

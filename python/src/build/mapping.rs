@@ -60,6 +60,10 @@ impl Builder {
         from: usize,
         next: Option<Op>,
     ) -> Result<bool, Raised> {
+        if self.waits() {
+            let plain = fast::is_dict(stack[from - 1].ty());
+            self.settle_for_keys(plain, stack[from..].iter().step_by(2))?;
+        }
         let target = &stack[from - 1];
         if !fast::is_dict(target.ty()) {
             return set_other(stack, from).map(|()| false);

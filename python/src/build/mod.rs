@@ -153,6 +153,9 @@ impl Build for Builder {
     }
     #[inline(always)]
     fn append(&mut self, stack: &mut Vec<Own>, from: usize) -> R<()> {
+        if self.waits() && !crate::fast::is_list(stack[from - 1].ty()) {
+            self.settle()?;
+        }
         Ok(sequence::append(stack, from)?)
     }
     #[inline(always)]
@@ -160,6 +163,9 @@ impl Build for Builder {
         Ok(mapping::empty_dict()?)
     }
     fn dict(&mut self, stack: &mut Vec<Own>, from: usize) -> R<()> {
+        if self.waits() {
+            self.settle_for_keys(true, stack[from..].iter().step_by(2))?;
+        }
         Ok(mapping::dict(stack, from)?)
     }
     #[inline(always)]
@@ -170,9 +176,16 @@ impl Build for Builder {
         Ok(sequence::empty_set()?)
     }
     fn add_items(&mut self, stack: &mut Vec<Own>, from: usize) -> R<()> {
+        if self.waits() {
+            let plain = crate::fast::is_set(stack[from - 1].ty());
+            self.settle_for_keys(plain, stack[from..].iter())?;
+        }
         Ok(sequence::add_items(stack, from)?)
     }
     fn frozenset(&mut self, stack: &mut Vec<Own>, from: usize) -> R<()> {
+        if self.waits() {
+            self.settle_for_keys(true, stack[from..].iter())?;
+        }
         Ok(sequence::frozenset(stack, from)?)
     }
     fn global(&mut self, module: &[u8], name: &[u8]) -> R<Own> {
@@ -206,19 +219,31 @@ impl Build for Builder {
         Ok(made.map_err(|raised| self.call_failed(raised, args.obj()))?)
     }
     fn instance(&mut self, class: Own, stack: &mut Vec<Own>, from: usize) -> R<Own> {
+        if self.waits() {
+            self.settle()?;
+        }
         Ok(reduce::instance(class, stack, from)?)
     }
     #[inline(always)]
     fn newobj(&mut self, class: Own, args: Own) -> R<Own> {
+        if self.waits() && !instance::is_made_plainly(&class, &args) {
+            self.settle()?;
+        }
         Ok(instance::newobj(&class, &args)?)
     }
     fn newobj_ex(&mut self, class: Own, args: Own, kwargs: Own) -> R<Own> {
+        if self.waits() {
+            self.settle()?;
+        }
         Ok(instance::newobj_ex(&class, &args, &kwargs)?)
     }
     #[inline(always)]
     fn build(&mut self, object: &Own, state: Own) -> R<()> {
         if self.spares_modules && instance::is_loaded_module(object.obj()) {
             return Ok(());
+        }
+        if self.waits() && !self.classes.takes_plainly(object.obj(), state.obj())? {
+            self.settle_for_state(object.obj())?;
         }
         Ok(instance::build(object.obj(), state.obj())?)
     }
@@ -227,6 +252,9 @@ impl Build for Builder {
         object.clone()
     }
     fn discard(&mut self, object: Own) {
+        if self.waits() && !crate::fast::is_str(object.ty()) {
+            self.settle_for_end();
+        }
         self.note_device(&object);
         self.note_version(object);
     }
@@ -259,6 +287,9 @@ impl Builder {
     }
 
     fn build_persistent(&mut self, id: Own) -> Result<Own, Raised> {
+        if self.waits() {
+            self.settle()?;
+        }
         match &self.persistent_load {
             Some(load) => load.clone().call(&[id.obj()]),
             None => {

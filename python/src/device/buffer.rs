@@ -1,7 +1,7 @@
 //! Device memory of our own, as an object.
 
 use super::region::Region;
-use super::staging::{Want, download, source_of};
+use super::staging::{Gift, Want, download, source_of, upload};
 use crate::error::raise_gpu;
 use crate::source::View;
 use crate::types::from_bound;
@@ -159,6 +159,12 @@ pub fn fetch(py: Python<'_>, buffers: &[&Buffer]) -> PyResult<Vec<HostBuffer>> {
 
 #[pymethods]
 impl Buffer {
+    /// One without memory: `device_upload` gives it some.
+    #[new]
+    fn py_new() -> Buffer {
+        Buffer::empty()
+    }
+
     /// Where it begins on the device.
     #[getter]
     fn address(&self) -> PyResult<u64> {
@@ -242,28 +248,73 @@ impl Buffer {
 /// Copies bytes-like objects to a device: a DeviceBuffer for each, in one transfer.
 ///
 /// device: its UUID.
+/// buffers: as many without memory, which get it; new ones if there are none.
 ///
-/// Raises DeviceError, and ValueError for a text that is no UUID.
+/// Raises DeviceError, and ValueError for a text that is no UUID, or for buffers that are not
+/// as many as the sources.
 #[pyfunction]
-pub fn device_upload(
-    py: Python<'_>,
-    sources: Vec<Bound<'_, PyAny>>,
+#[pyo3(signature = (sources, device, buffers = None))]
+pub fn device_upload<'py>(
+    py: Python<'py>,
+    sources: Vec<Bound<'py, PyAny>>,
     device: &str,
-) -> PyResult<Vec<Buffer>> {
+    buffers: Option<Vec<Bound<'py, Buffer>>>,
+) -> PyResult<Vec<Bound<'py, Buffer>>> {
+    if buffers.as_ref().is_some_and(|buffers| buffers.len() != sources.len()) {
+        return Err(PyValueError::new_err("buffers: there must be one for each source"));
+    }
     let id: DeviceId =
         device.parse().map_err(|error| PyValueError::new_err(format!("'{device}' is {error}")))?;
-    let views: Vec<View> = sources
-        .iter()
-        .map(|source| View::of_argument(from_bound(source).obj(), "sources"))
-        .collect::<Result<_, _>>()
-        .map_err(|raised| raised.into_py(py))?;
+    let views = views(&sources)?;
     let bytes: Vec<&[u8]> = views.iter().map(View::as_slice).collect();
     let made = py.detach(|| {
         probe()?;
         Stager::of(&open_device(id)?).upload_new(&bytes)
     });
     let made = made.map_err(|error| raise_gpu(&error).into_py(py))?;
-    Ok(made.into_iter().map(Buffer::new).collect())
+    match buffers {
+        Some(buffers) => {
+            buffers.iter().zip(made).for_each(|(buffer, memory)| buffer.get().fill(memory));
+            Ok(buffers)
+        }
+        None => made.into_iter().map(|memory| Bound::new(py, Buffer::new(memory))).collect(),
+    }
+}
+
+/// Copies bytes-like objects to the regions of arrays, in one transfer for each device, in the
+/// order of the arrays' streams; returns when the bytes are there.
+///
+/// Raises DeviceError, and ValueError for regions that are not as many as the sources, or not of
+/// their lengths.
+#[pyfunction]
+pub fn device_store(
+    py: Python<'_>,
+    sources: Vec<Bound<'_, PyAny>>,
+    regions: Vec<Bound<'_, Region>>,
+) -> PyResult<()> {
+    let views = views(&sources)?;
+    let fits = |(view, region): (&View, &Bound<'_, Region>)| {
+        view.as_slice().len() == region.get().layout().len_bytes()
+    };
+    if views.len() != regions.len() || !views.iter().zip(&regions).all(fits) {
+        return Err(PyValueError::new_err(
+            "regions: there must be one of its length for each source",
+        ));
+    }
+    let gifts = views.iter().zip(&regions).filter_map(|(view, region)| {
+        let region = region.get();
+        let to = source_of(region);
+        Some(Gift { device: region.device_id()?, from: view.as_slice(), to })
+    });
+    upload(py, gifts.collect())
+}
+
+fn views(sources: &[Bound<'_, PyAny>]) -> PyResult<Vec<View>> {
+    let view = |source| {
+        let view = View::of_argument(from_bound(source).obj(), "sources");
+        view.map_err(|raised| raised.into_py(source.py()))
+    };
+    sources.iter().map(view).collect()
 }
 
 /// Copies the elements of regions into memory of our own, which the buffers get. What is

@@ -8,7 +8,7 @@
 //! | how bytes come from devices and get there | `staging.rs` |
 //! | when that happens in a dump | `python/src/walk/device.rs` |
 //! | how they go to another process by an arena, and come from there | `outbound.rs`, `inbound.rs` |
-//! | where arrays land in a load | `python/src/build/device.rs`, `python/ferropickle/_landing.py` |
+//! | where arrays land in a load | `python/src/build/device.rs`, `python/ferropickle/_landing.py`; how their elements get there: `_uploads.py` beside it |
 
 pub mod buffer;
 pub mod inbound;

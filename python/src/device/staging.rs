@@ -33,6 +33,30 @@ pub fn download(py: Python<'_>, wants: Vec<Want<'_>>) -> PyResult<()> {
     py.detach(move || fetch(wants)).map_err(|error| raise_gpu(&error).into_py(py))
 }
 
+/// Bytes of the host's that go to a device.
+pub struct Gift<'a> {
+    pub device: DeviceId,
+    pub from: &'a [u8],
+    /// Where they go: an array with as many bytes.
+    pub to: Source,
+}
+
+/// Copies bytes to devices, without the GIL; returns when all are there.
+pub fn upload(py: Python<'_>, gifts: Vec<Gift<'_>>) -> PyResult<()> {
+    py.detach(move || store(gifts)).map_err(|error| raise_gpu(&error).into_py(py))
+}
+
+fn store(mut gifts: Vec<Gift<'_>>) -> Result<(), GpuError> {
+    gifts.sort_by_key(|gift| gift.device);
+    for group in gifts.chunk_by(|a, b| a.device == b.device) {
+        let device = open_device(group[0].device)?;
+        let from: Vec<&[u8]> = group.iter().map(|gift| gift.from).collect();
+        let into: Vec<Source> = group.iter().map(|gift| gift.to.clone()).collect();
+        Stager::of(&device).upload_waited(&from, &into)?;
+    }
+    Ok(())
+}
+
 fn fetch(mut wants: Vec<Want<'_>>) -> Result<(), GpuError> {
     wants.sort_by_key(|want| want.device);
     for group in wants.chunk_by_mut(|a, b| a.device == b.device) {

@@ -41,6 +41,15 @@ class _Array:
         base = memory.placed.base
         return cls(memory, np.ndarray(array.shape, array.dtype, base, 0, array.strides))
 
+    @classmethod
+    def empty(cls, driver, twin):
+        """One whose memory nobody has filled."""
+        memory = _Memory.__new__(_Memory)
+        memory.placed = Placed.__new__(Placed)
+        memory.placed.driver, memory.placed.base = driver, twin
+        memory.placed.address = driver.alloc(twin.nbytes)
+        return cls(memory, twin)
+
     def _with(self, twin):
         return type(self)(self.memory, twin)
 
@@ -95,13 +104,16 @@ def cupy(driver):
     def array(source):
         return ndarray.of(driver, source)
 
+    def empty(shape, dtype=float, order="C"):
+        return ndarray.empty(driver, np.empty(shape, dtype, order))
+
     def as_strided(first, shape, strides):
         return first._with(np.lib.stride_tricks.as_strided(first.twin, shape, strides))
 
-    module = _module("cupy", ndarray=ndarray, array=array)
+    module = _module("cupy", ndarray=ndarray, array=array, empty=empty)
     module.stream = 1
     stream = types.SimpleNamespace
-    current = lambda ordinal: stream(ptr=module.stream)
+    current = lambda ordinal=0: stream(ptr=module.stream)
     module.cuda = types.SimpleNamespace(Device=_Device, get_current_stream=current)
     tricks = _module("cupy.lib.stride_tricks", as_strided=as_strided)
     module.lib = types.SimpleNamespace(stride_tricks=tricks)
@@ -143,6 +155,10 @@ def torch(driver):
         def cuda(self):
             return Tensor.of(driver, self.twin)
 
+        def numpy(self):
+            assert not self.is_cuda
+            return self.twin
+
         def view(self, dtype):
             return self._with(self.twin.view(dtype.name))
 
@@ -174,12 +190,17 @@ def torch(driver):
     def frombuffer(buffer, *, dtype):
         return Tensor(None, np.frombuffer(buffer, dtype.name))
 
+    def empty(size, *, dtype, device):
+        assert device == "cuda:0"
+        return Tensor.empty(driver, np.empty(size, dtype.name))
+
     def as_strided(tensor, shape, strides, offset):
         first = tensor.twin.reshape(-1)[offset:]
         steps = tuple(step * tensor.twin.itemsize for step in strides)
         return tensor._with(np.lib.stride_tricks.as_strided(first, shape, steps))
 
-    module = _module("torch", Tensor=Tensor, frombuffer=frombuffer, as_strided=as_strided)
+    functions = {"frombuffer": frombuffer, "empty": empty, "as_strided": as_strided}
+    module = _module("torch", Tensor=Tensor, **functions)
     names = {"<f4": "float32", "<f8": "float64", "|u1": "uint8", "<i8": "int64"}
     DTYPES = {name: dtype(name, text) for name, text in names.items()}
     for made in DTYPES.values():

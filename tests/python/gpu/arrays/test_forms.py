@@ -120,6 +120,25 @@ def test_tensors(d):
         check(found, views, ["whole", "rows", "columns", "turned", "fortran", "repeated"])
 
 
+@on_driver(simulated=True)
+def test_tensors_stay_tensors_on_the_host_where_there_is_no_device(d):
+    d.context()
+    module = stand_ins.torch(d)
+    base = np.arange(24, dtype="<f8").reshape(4, 6)
+    views = {k: v for k, v in layouts(base).items() if k in ("whole", "rows", "turned")}
+    data = fp.dumps(arrays(lambda array: module.Tensor.of(d, array), views, base))
+    from ferropickle import _landing
+
+    def no_devices():
+        raise fp.DeviceError("none")
+
+    _landing.device_ids = no_devices
+    found = fp.loads(data, policy=fp.Policy(on_missing="host"))
+    for name, view in views.items():
+        assert not found[name].is_cuda
+        np.testing.assert_array_equal(found[name].twin, view, err_msg=name)
+
+
 @on_driver()
 def test_what_tensors_have_besides_elements(d):
     d.context()

@@ -117,6 +117,28 @@ def test_the_stream_of_a_numba_array_is_waited_for(d):
     assert set(fp.loads(fp.dumps(array)).copy_to_host().tolist()) == {7}
 
 
+@needs("numba_cuda")
+@on_driver(hold_us=200, simulated=True)
+def test_many_arrays_of_numba_are_few_copies(d):
+    from numba import cuda
+
+    base = np.arange(1000 * 64, dtype=np.float32).reshape(1000, 64)
+    sent = [cuda.to_device(row) for row in base]
+    sent += [array[3:5] for array in sent]
+    data = fp.dumps(sent)
+    fp.loads(fp.dumps(sent[:2]))  # What transfers need is made once.
+    d.control("reset")
+    found = fp.loads(data)
+    calls = d.report()["calls"]
+    copies = {name: count for name, count in calls.items() if "HtoD" in name}
+    assert sum(copies.values()) == 1, calls
+    assert calls.get("cuStreamSynchronize", 0) + calls.get("cuEventSynchronize", 0) <= 2, calls
+    for array, row in zip(found, base):
+        np.testing.assert_array_equal(array.copy_to_host(), row)
+    np.testing.assert_array_equal(found[-1].copy_to_host(), base[-1, 3:5])
+    assert d.violations() == []
+
+
 @needs("cuda.core")
 @on_driver()
 def test_buffers_of_cuda_core(d):
