@@ -87,7 +87,7 @@ pub fn explain(py: Python<'_>, raised: Raised, walker: &Walker, face: Face) -> P
         // The standard library says by itself where it was.
         return add_notes(py, error, &notes::of(walker));
     }
-    let path = dump_path::of(walker);
+    let path = walker.failed_at().unwrap_or_else(|| dump_path::of(walker));
     explain_at(py, error, &path, face)
 }
 

@@ -16,6 +16,7 @@
 //! once: `build/device.rs` knows where the sender had the array, and no other
 //! reader is the wiser.
 
+use super::path::Path;
 use super::{Flow, Stop, WRITTEN, Walker};
 use crate::buffers;
 use crate::device::buffer::{Buffer, StandIn, snapshot};
@@ -76,14 +77,31 @@ enum Place {
     Memory(HostBuffer),
 }
 
+/// Bytes that wait.
+struct Pending {
+    region: Own,
+    place: Place,
+    path: Path,
+}
+
+/// A buffer that waits for a copy of a region.
+struct Copied {
+    region: Own,
+    buffer: Own,
+    path: Path,
+}
+
 /// Arrays on devices that one dump has met.
 #[derive(Default)]
 pub struct Devices {
     held: Vec<Held>,
-    pending: Vec<(Own, Place)>,
+    pending: Vec<Pending>,
     pending_bytes: usize,
-    /// Regions, and the buffers that get a copy.
-    copies: Vec<(Own, Own)>,
+    copies: Vec<Copied>,
+    /// How many frames are below the array whose bytes are written next.
+    depth: Option<usize>,
+    /// That to the array whose bytes could not be had.
+    failed: Option<Path>,
 }
 
 impl Devices {
@@ -93,6 +111,8 @@ impl Devices {
         self.pending.clear();
         self.pending_bytes = 0;
         self.copies.clear();
+        self.depth = None;
+        self.failed = None;
     }
 
     /// Whether a file has to wait for more.
@@ -132,6 +152,11 @@ impl Walker {
         is_exactly::<Described>(value)
     }
 
+    /// The path to the array on a device that an error is about, if it was met before.
+    pub fn failed_at(&self) -> Option<String> {
+        self.devices.failed.as_ref().map(Path::to_string)
+    }
+
     /// Whether an object stands for bytes on a device.
     pub(super) fn is_region(obj: Obj) -> bool {
         is_exactly::<Region>(obj)
@@ -140,6 +165,8 @@ impl Walker {
     /// An array on a device, by what its reducer said of it.
     pub(super) fn save_described(&mut self, obj: Obj, value: Own) -> Flow {
         let (reduced, bytes, place) = self.ask_form(obj, value.obj())?;
+        // The frame below says where it is only after this: the path is read later.
+        self.devices.depth = Some(self.frames.len());
         if let Some((kind, device, low, high)) = place
             && !bytes.is_none()
         {
@@ -252,8 +279,9 @@ impl Walker {
             if self.options.choices.share && together {
                 buffer.get().share(bound.unbind()).map_err(|error| raise_gpu(&error))?;
             } else {
-                let made = crate::types::from_bound(buffer.as_any());
-                self.devices.copies.push((region.clone(), made));
+                let path = self.path_of_bytes();
+                let buffer = crate::types::from_bound(buffer.as_any());
+                self.devices.copies.push(Copied { region: region.clone(), buffer, path });
             }
             Ok::<Own, Raised>(crate::types::from_bound(buffer.as_any()))
         })?;
@@ -307,8 +335,14 @@ impl Walker {
     }
 
     fn wait_for(&mut self, region: Own, place: Place, len: usize) {
+        let path = self.path_of_bytes();
         self.devices.pending_bytes += len;
-        self.devices.pending.push((region, place));
+        self.devices.pending.push(Pending { region, place, path });
+    }
+
+    fn path_of_bytes(&mut self) -> Path {
+        let depth = self.devices.depth.take().unwrap_or(self.frames.len());
+        Path::new(self, depth)
     }
 
     /// For protocols without buffers: bytes, fetched at once.
@@ -320,7 +354,8 @@ impl Walker {
         WRITTEN
     }
 
-    /// Fetches all bytes that wait, in one go for each device, and makes the copies.
+    /// Fetches all bytes that wait, in one go for each device, and makes the copies. If that fails,
+    /// each is tried alone, to tell which array it was.
     pub(super) fn settle_devices(&mut self) -> Result<(), Raised> {
         if self.devices.pending.is_empty() && self.devices.copies.is_empty() {
             return Ok(());
@@ -328,19 +363,28 @@ impl Walker {
         self.settle_copies()?;
         let pending = core::mem::take(&mut self.devices.pending);
         self.devices.pending_bytes = 0;
+        let Err(error) = self.download(&pending) else { return Ok(()) };
+        for one in pending {
+            if let Err(error) = self.download(slice::from_ref(&one)) {
+                self.devices.failed = Some(one.path);
+                return Err(Raised::from_py(error));
+            }
+        }
+        Err(Raised::from_py(error))
+    }
+
+    fn download(&mut self, pending: &[Pending]) -> PyResult<()> {
         Python::attach(|py| {
-            let bounds: Vec<_> =
-                pending.iter().map(|(region, _)| to_bound(py, region.obj())).collect();
+            let bounds: Vec<_> = pending.iter().map(|one| to_bound(py, one.region.obj())).collect();
             let mut wants = Vec::with_capacity(bounds.len());
-            for (bound, (_, place)) in bounds.iter().zip(&pending) {
-                let region = bound.cast_exact::<Region>().map_err(PyErr::from);
-                let region = region.map_err(Raised::from_py)?.get();
+            for (bound, one) in bounds.iter().zip(pending) {
+                let region = bound.cast_exact::<Region>()?.get();
                 let len = region.layout().len_bytes();
-                let to = match place {
+                let to = match &one.place {
                     Place::Memory(buffer) => buffer.as_ptr(),
                     Place::Output(at) => match self.enc.reserved(*at, len) {
                         Some(bytes) => bytes.as_mut_ptr(),
-                        None => return Err(Raised::no_memory()),
+                        None => return Err(Raised::no_memory().into_py(py)),
                     },
                 };
                 // SAFETY: each place has as many bytes as its region: blocks that nobody has seen, or
@@ -348,7 +392,7 @@ impl Walker {
                 // while this walker, which is borrowed, writes nothing.
                 wants.extend(Want::of(region, unsafe { slice::from_raw_parts_mut(to, len) }));
             }
-            download(py, wants).map_err(Raised::from_py)
+            download(py, wants)
         })
     }
 }
@@ -356,20 +400,29 @@ impl Walker {
 impl Walker {
     fn settle_copies(&mut self) -> Result<(), Raised> {
         let copies = core::mem::take(&mut self.devices.copies);
-        Python::attach(|py| {
-            let bounds: Vec<_> = copies
-                .iter()
-                .map(|(region, buffer)| (to_bound(py, region.obj()), to_bound(py, buffer.obj())))
-                .collect();
-            let pairs = bounds.iter().map(|(region, buffer)| -> PyResult<_> {
-                let region = region.cast_exact::<Region>()?.get();
-                Ok((region, buffer.cast_exact::<Buffer>()?.get()))
-            });
-            let pairs: Vec<_> = pairs.collect::<PyResult<_>>()?;
-            snapshot(py, &pairs)
-        })
-        .map_err(Raised::from_py)
+        let Err(error) = copy(&copies) else { return Ok(()) };
+        for one in copies {
+            if let Err(error) = copy(slice::from_ref(&one)) {
+                self.devices.failed = Some(one.path);
+                return Err(Raised::from_py(error));
+            }
+        }
+        Err(Raised::from_py(error))
     }
+}
+
+fn copy(copies: &[Copied]) -> PyResult<()> {
+    Python::attach(|py| {
+        let bounds: Vec<_> = copies
+            .iter()
+            .map(|one| (to_bound(py, one.region.obj()), to_bound(py, one.buffer.obj())))
+            .collect();
+        let pairs = bounds.iter().map(|(region, buffer)| -> PyResult<_> {
+            Ok((region.cast_exact::<Region>()?.get(), buffer.cast_exact::<Buffer>()?.get()))
+        });
+        let pairs: Vec<_> = pairs.collect::<PyResult<_>>()?;
+        snapshot(py, &pairs)
+    })
 }
 
 fn region_of<T>(obj: Obj, ask: impl FnOnce(&Region) -> T) -> Result<T, Raised> {

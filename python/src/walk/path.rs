@@ -6,93 +6,149 @@ use super::Walker;
 use super::frame::{Frame, Phase, Shape};
 use crate::byvalue::Label;
 use crate::error::repr;
-use crate::fast::{self, Obj};
+use crate::fast::{self, Obj, Own};
+use std::fmt;
 
 /// Parts shown at each end of a path that is longer than both together.
 const SHOWN_PARTS: usize = 12;
 /// Longest text of one key.
 const KEY_CHARS: usize = 60;
 
-/// The path from the root, as Python would spell it: `obj.cfg['a'][3]`.
-pub fn of(walker: &Walker) -> String {
-    let frames = &walker.frames;
-    let parts =
-        |range: core::ops::Range<usize>| -> String { range.map(|i| part(walker, i)).collect() };
-    let n = frames.len();
-    if n <= 2 * SHOWN_PARTS {
-        return format!("obj{}", parts(0..n));
-    }
-    let (head, tail) = (parts(0..SHOWN_PARTS), parts(n - SHOWN_PARTS..n));
-    format!("obj{head}<... {} more ...>{tail}", n - 2 * SHOWN_PARTS)
+/// A path, read off the stack: its text is made where it is wanted.
+pub struct Path {
+    parts: Vec<Part>,
+    /// Parts that are left out in the middle.
+    left_out: usize,
 }
 
-fn part(walker: &Walker, depth: usize) -> String {
-    match &walker.frames[depth] {
-        Frame::List { next, .. } | Frame::Tuple { next, .. } if *next > 0 => {
-            format!("[{}]", next - 1)
+/// What one frame of the stack adds to a path.
+enum Part {
+    Text(&'static str),
+    Index(isize),
+    /// Of an array's elements.
+    Flat(usize),
+    Key(Own),
+    /// A key itself.
+    AtKey(Own),
+    Attribute(Own),
+    /// An attribute that has a slot.
+    Slot(Own),
+    Global(Own),
+    Free(Own),
+}
+
+/// The path from the root, as Python would spell it: `obj.cfg['a'][3]`.
+pub fn of(walker: &Walker) -> String {
+    Path::new(walker, walker.frames.len()).to_string()
+}
+
+impl Path {
+    /// The path to what the lowest `n` frames are writing.
+    pub fn new(walker: &Walker, n: usize) -> Path {
+        let n = n.min(walker.frames.len());
+        let part = |depth| part(walker, depth);
+        if n <= 2 * SHOWN_PARTS {
+            return Path { parts: (0..n).map(part).collect(), left_out: 0 };
         }
-        Frame::List { .. } | Frame::Tuple { .. } => String::new(),
-        Frame::Items { count, .. } => format!("[{}]", count.saturating_sub(1)),
-        Frame::Set { .. } => "<element>".to_owned(),
+        let shown = (0..SHOWN_PARTS).chain(n - SHOWN_PARTS..n);
+        Path { parts: shown.map(part).collect(), left_out: n - 2 * SHOWN_PARTS }
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("obj")?;
+        for (i, part) in self.parts.iter().enumerate() {
+            if i == SHOWN_PARTS && self.left_out > 0 {
+                write!(f, "<... {} more ...>", self.left_out)?;
+            }
+            f.write_str(&part.text())?;
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    fn text(&self) -> String {
+        match self {
+            Part::Text(text) => (*text).to_owned(),
+            Part::Index(index) => format!("[{index}]"),
+            Part::Flat(index) => format!(".flat[{index}]"),
+            Part::Key(key) => format!("[{}]", short(key.obj())),
+            Part::AtKey(key) => format!("<key {}>", short(key.obj())),
+            Part::Attribute(name) => attribute(name.obj()),
+            Part::Slot(name) => format!(".{}", plain(name.obj())),
+            Part::Global(name) => format!(".__globals__[{}]", short(name.obj())),
+            Part::Free(name) => format!(".__closure__[{}]", short(name.obj())),
+        }
+    }
+}
+
+fn part(walker: &Walker, depth: usize) -> Part {
+    match &walker.frames[depth] {
+        Frame::List { next, .. } | Frame::Tuple { next, .. } if *next > 0 => Part::Index(next - 1),
+        Frame::List { .. } | Frame::Tuple { .. } => Part::Text(""),
+        Frame::Items { count, .. } => Part::Index(count.saturating_sub(1) as isize),
+        Frame::Set { .. } => Part::Text("<element>"),
         Frame::Slots { plan, next, .. } => {
             let slots = &walker.types.plans[*plan as usize].slots;
             match next.checked_sub(1).and_then(|i| slots.get(i)) {
-                Some(slot) => format!(".{}", plain(slot.name.obj())),
-                None => String::new(),
+                Some(slot) => Part::Slot(slot.name.clone()),
+                None => Part::Text(""),
             }
         }
         Frame::Dict { obj, at, value, build, .. } => {
             let mut pos = *at;
             match fast::dict_next(*obj, &mut pos) {
-                None => String::new(),
-                Some((key, _)) if value.is_some() => format!("<key {}>", short(key)),
-                Some((key, _)) if *build || is_state(walker, depth) => attribute(key),
-                Some((key, _)) => format!("[{}]", short(key)),
+                None => Part::Text(""),
+                Some((key, _)) if value.is_some() => Part::AtKey(key.own()),
+                Some((key, _)) if *build || is_state(walker, depth) => Part::Attribute(key.own()),
+                Some((key, _)) => Part::Key(key.own()),
             }
         }
         Frame::Inline { attributes, next, .. } => match next.checked_sub(1) {
-            Some(at) if at >= 0 => attribute(attributes.get(at).0),
-            _ => String::new(),
+            Some(at) if at >= 0 => Part::Attribute(attributes.get(at).0.own()),
+            _ => Part::Text(""),
         },
         Frame::Pairs { pair, .. } => match pair {
-            Some(pair) => format!("[{}]", short(fast::tuple_get(*pair, 0))),
-            None => String::new(),
+            Some(pair) => Part::Key(fast::tuple_get(*pair, 0).own()),
+            None => Part::Text(""),
         },
-        Frame::Reduce { shape, phase, .. } => reduce_part(*shape, *phase),
+        Frame::Reduce { shape, phase, .. } => Part::Text(reduce_part(*shape, *phase)),
         Frame::Script { .. } => {
             let below = walker.frames[..depth].iter();
             let number = below.filter(|frame| matches!(frame, Frame::Script { .. })).count();
             script_part(walker.by_value.label(number))
         }
-        Frame::Then { label, .. } => (*label).to_owned(),
-        Frame::Dtype { .. } => ".dtype".to_owned(),
+        Frame::Then { label, .. } => Part::Text(label),
+        Frame::Dtype { .. } => Part::Text(".dtype"),
         Frame::Elements(elements) => match elements.next.checked_sub(1) {
-            Some(index) => format!(".flat[{index}]"),
-            None => String::new(),
+            Some(index) => Part::Flat(index),
+            None => Part::Text(""),
         },
     }
 }
 
 /// What of a function, class or module by value.
-fn script_part(label: &Label) -> String {
+fn script_part(label: &Label) -> Part {
     match label {
-        Label::None => String::new(),
-        Label::Text(text) => (*text).to_owned(),
-        Label::Attribute(name) => attribute(name.obj()),
-        Label::Global(name) => format!(".__globals__[{}]", short(name.obj())),
-        Label::Free(name) => format!(".__closure__[{}]", short(name.obj())),
+        Label::None => Part::Text(""),
+        Label::Text(text) => Part::Text(text),
+        Label::Attribute(name) => Part::Attribute(name.clone()),
+        Label::Global(name) => Part::Global(name.clone()),
+        Label::Free(name) => Part::Free(name.clone()),
     }
 }
 
 /// What of a reduce value is being written: the phase is that of what follows.
-fn reduce_part(shape: Shape, phase: Phase) -> String {
+fn reduce_part(shape: Shape, phase: Phase) -> &'static str {
     match phase {
-        Phase::Arguments => "<class or callable>".to_owned(),
-        Phase::Make | Phase::Keywords if shape == Shape::Partial => "<arguments>".to_owned(),
-        Phase::Make if shape == Shape::NewObjEx => "<keyword arguments>".to_owned(),
-        Phase::Make | Phase::Keywords => "<arguments>".to_owned(),
-        Phase::SetterObject => "<state setter>".to_owned(),
-        _ => String::new(),
+        Phase::Arguments => "<class or callable>",
+        Phase::Make | Phase::Keywords if shape == Shape::Partial => "<arguments>",
+        Phase::Make if shape == Shape::NewObjEx => "<keyword arguments>",
+        Phase::Make | Phase::Keywords => "<arguments>",
+        Phase::SetterObject => "<state setter>",
+        _ => "",
     }
 }
 
