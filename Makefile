@@ -27,7 +27,7 @@ EXTENSION := $(STAMPS)/extension
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) \
     $(shell find core gpu numpy_ext python -name '*.rs' -o -name Cargo.toml 2>/dev/null)
 
-.PHONY: help demo test test-rust test-py test-gpu-peers test-kernels gpu-check cudasim conformance lint lint-rust lint-py fmt bench bench-full guard guard-baseline fuzz matrix wheel clean FORCE
+.PHONY: help demo test test-rust test-py test-gpu-peers test-kernels gpu-check cudasim stress-valgrind conformance lint lint-rust lint-py fmt bench bench-full guard guard-baseline fuzz matrix wheel clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ gpu-check: ## on a machine with a GPU: a wheel, the device tests on the real dri
 	@if command -v cargo >/dev/null; then FERROPICKLE_DRIVER=real cargo test --locked -p ferropickle-gpu --features cuda --test simulated; fi
 	FERROPICKLE_DRIVER=real $(CHECK)/bin/python -m pytest --junitxml=$(RESULTS)/gpu-check.xml tests/python/gpu $(PYTEST_ARGS)
 	FERROPICKLE_DRIVER=real $(CHECK)/bin/python benches/python/devices.py --record
+
+stress-valgrind: $(EXTENSION) ## threads that change what others dump, under valgrind's memcheck; half an hour
+	tests/stress.sh $(abspath $(BIN))/python
 
 conformance: $(EXTENSION) $(STAMPS)/group-test ## CPython's own pickle tests against ferropickle
 	$(BIN)/python -m pytest tests/python/conformance $(PYTEST_ARGS)

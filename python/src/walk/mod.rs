@@ -285,6 +285,8 @@ impl Walker {
     fn restart(&mut self) {
         self.restart_pure();
         self.pure = false;
+        // Parts hold no references, and leave out what has one.
+        self.split.reset(false);
     }
 
     /// Forgets the output and all that was met; results of reducers are kept.

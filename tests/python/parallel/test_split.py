@@ -241,6 +241,25 @@ def test_user_code_here_and_there():
     assert all(back[place]["reduced"].number == place for place in range(0, 30_000, 1_000))
 
 
+class Acts:
+    """Its reducer does what it was made for."""
+
+    def __init__(self, act):
+        self.act = act
+
+    def __reduce__(self):
+        self.act()
+        return str, ("acted",)
+
+
+def test_a_walk_that_began_again_is_not_split():
+    """After user code at the head nothing is left out: later code may make edges to anything."""
+    items, late = [record(n) for n in range(30_000)], []
+    first, last = Acts(lambda: None), Acts(lambda: late.append(items[20_000]))
+    back = pickle.loads(fp.dumps([first, items, last, late], policy=PARALLEL))
+    assert back[3][0] is back[1][20_000]
+
+
 def test_types_that_threads_do_not_write():
     graph = [
         {"n": n, "text": f"text {n}", "d": decimal.Decimal(n), "r": range(n)} for n in range(60_000)

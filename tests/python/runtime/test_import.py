@@ -5,6 +5,9 @@ What belongs here: what a fresh interpreter looks like after the import.
 
 import subprocess
 import sys
+import sysconfig
+
+import pytest
 
 import ferropickle as fp
 from helpers.subprocs import run_python
@@ -152,5 +155,22 @@ def test_reimporting_and_reloading():
         importlib.reload(fp)
         assert fp.PicklingError is first is pickle.PicklingError
         assert fp.loads(fp.dumps([1])) == [1]
+        """
+    )
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this interpreter is not free-threaded"
+)
+def test_a_free_threaded_interpreter_switches_the_gil_on():
+    run_python(
+        """
+        import sys, warnings
+        assert not sys._is_gil_enabled()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            import ferropickle
+        assert sys._is_gil_enabled()
+        assert any(each.category is RuntimeWarning for each in caught)
         """
     )
