@@ -6,6 +6,19 @@ use crate::fast::{self, Obj};
 use crate::types;
 use std::path::Path;
 
+/// Packages whose distributions have another name.
+const DISTRIBUTIONS: [(&str, &str); 9] = [
+    ("Bio", "biopython"),
+    ("PIL", "pillow"),
+    ("attr", "attrs"),
+    ("bs4", "beautifulsoup4"),
+    ("cv2", "opencv-python"),
+    ("dateutil", "python-dateutil"),
+    ("skimage", "scikit-image"),
+    ("sklearn", "scikit-learn"),
+    ("yaml", "PyYAML"),
+];
+
 /// Longest text that counts as a version.
 const LONGEST: usize = 64;
 
@@ -74,6 +87,21 @@ fn installed(place: &Path, package: &str) -> Option<String> {
 
 fn normalized(name: &str) -> String {
     name.to_ascii_lowercase().replace(['-', '.'], "_")
+}
+
+/// The line that installs a package in a version. Both may come from a stream
+/// of anybody's: there is none but for names and versions that are ones.
+pub fn command_to_install(package: &str, version: &str) -> Option<String> {
+    let known = DISTRIBUTIONS.iter().find(|(name, _)| *name == package);
+    let name = known.map_or(package, |(_, distribution)| distribution);
+    // What follows a plus is of one build, and no index has it.
+    let version = version.split('+').next().unwrap_or(version);
+    let is_made_of = |text: &str, marks: &str| {
+        text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
+    };
+    let sound = is_made_of(name, "_-.") && is_made_of(version, ".!_-");
+    sound.then(|| format!("pip install '{name}=={version}'"))
 }
 
 /// The running Python's version: "3.11.7".

@@ -30,14 +30,16 @@ impl Builder {
         }
     }
 
-    /// The sender's version of a package.
-    fn senders(&self, package: &str) -> Option<String> {
+    /// The sender's version of a package, and what there is of it here.
+    fn versions(&self, package: &str) -> Option<String> {
         let texts: Vec<String> = self.told.iter().rev().map(|text| display(text.obj())).collect();
         let all = || texts.iter().flat_map(|text| pairs(text));
         let version =
             |name: &str| all().find(|(known, _)| *known == name).map(|(_, version)| version);
         let python = version("python").unwrap_or("of an unknown version");
-        Some(format!("pickled with {package} {} on Python {python}", version(package)?))
+        let senders = version(package)?;
+        let here = here(package, senders);
+        Some(format!("pickled with {package} {senders} on Python {python}; {here}"))
     }
 
     /// The error of a global that could not be found: what of the receiver's is
@@ -70,7 +72,7 @@ impl Builder {
                 return Raised::from_py(error);
             }
             let package = module.split('.').next().unwrap_or(module);
-            let versions = self.senders(package).map(|sent| format!("{sent}; {}", here(package)));
+            let versions = self.versions(package);
             // Of a missing module Python says no more than its name.
             let wanted = name
                 .filter(|_| error.is_instance_of::<PyModuleNotFoundError>(py))
@@ -103,12 +105,16 @@ fn is_about(py: Python<'_>, error: &PyErr, module: &str, has_name: bool) -> bool
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// What there is of a package in this process.
-fn here(package: &str) -> String {
+/// What there is of a package in this process; of one that is missing, how it
+/// is had in the sender's version.
+fn here(package: &str, senders: &str) -> String {
     match packages::version(package) {
         Ok(Some(version)) => format!("here {package} is {version}"),
         Ok(None) if packages::is_loaded(package) => format!("here {package} says no version"),
-        Ok(None) => format!("here {package} is not installed"),
+        Ok(None) => match packages::command_to_install(package, senders) {
+            Some(command) => format!("here {package} is not installed: {command}"),
+            None => format!("here {package} is not installed"),
+        },
         Err(raised) => {
             raised.discard();
             format!("here the version of {package} is not known")

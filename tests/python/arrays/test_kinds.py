@@ -250,7 +250,10 @@ def test_an_element_type_that_is_not_installed_is_named(tmp_path):
     lines = said.splitlines()
     assert len(lines) == 5
     version = ml_dtypes.__version__
-    wanted = f"ml_dtypes.bfloat16, pickled with ml_dtypes {version}", "ml_dtypes is not installed"
+    wanted = (
+        f"ml_dtypes.bfloat16, pickled with ml_dtypes {version}",
+        f"ml_dtypes is not installed: pip install 'ml_dtypes=={version}'",
+    )
     assert all(part in line for part in wanted for line in lines), said
 
 

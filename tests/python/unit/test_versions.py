@@ -167,9 +167,34 @@ def test_a_missing_module(loads, package):
     sys.path.pop(0)
     importlib.invalidate_caches()
     text = r"No module named 'fp_versioned' \(to load fp_versioned\.a\.Klass, "
-    with pytest.raises(ModuleNotFoundError, match=f"{text}{SENT}.*is not installed") as caught:
+    rest = r"; here fp_versioned is not installed: pip install 'fp_versioned==2\.5'\)"
+    with pytest.raises(ModuleNotFoundError, match=f"{text}{SENT}{rest}") as caught:
         loads(data)
     assert caught.value.name == "fp_versioned"
+
+
+@pytest.mark.parametrize(
+    ("module", "version", "command"),
+    [
+        ("fp_absent", "1.0rc1", "pip install 'fp_absent==1.0rc1'"),
+        ("fp_absent.inner", "2!1.0", "pip install 'fp_absent==2!1.0'"),
+        ("fp_absent", "2.5.0+cu121", "pip install 'fp_absent==2.5.0'"),
+        ("Bio.Absent", "1.85", "pip install 'biopython==1.85'"),
+        ("fp_absent", "1';reboot;'", None),
+        ("fp_absent", "--pre", None),
+        ("-r", "1.0", None),
+        ("fp;reboot", "1.0", None),
+    ],
+)
+def test_the_line_that_installs_what_is_missing(module, version, command):
+    """Names and versions come from the stream, the line goes to a shell: nothing but them."""
+    text = f"{module.partition('.')[0]}=={version} {HERE}".encode()
+    head = b"\x80\x04\x8c" + bytes([len(text)]) + text + b"0"
+    with pytest.raises(ModuleNotFoundError) as caught:
+        fp.loads(head + f"c{module}\nKlass\n.".encode())
+    package = module.partition(".")[0]
+    said = f"here {package} is not installed" + (f": {command}" if command else "")
+    assert str(caught.value).endswith(f"; {said})")
 
 
 def test_a_missing_module_that_a_function_uses(package):
