@@ -271,7 +271,11 @@ fn encode_constant(blob: &mut Blob, value: Obj, at: &Nesting<'_>) -> Result<bool
                 blob.int(small);
                 true
             }
-            None => blob.int_bytes(&fast::long::to_bytes(value)?).is_ok(),
+            None => {
+                let mut bytes = Vec::new();
+                fast::long::to_bytes(value, &mut bytes)?;
+                blob.int_bytes(&bytes).is_ok()
+            }
         }
     } else if fast::is_float(ty) {
         blob.float(fast::float_value(value));

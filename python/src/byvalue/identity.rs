@@ -261,7 +261,9 @@ impl Hasher {
             self.text(value);
         } else if fast::is_int(ty) {
             self.tag("int");
-            self.xxh.update(&fast::long::to_bytes(value)?);
+            let mut bytes = Vec::new();
+            fast::long::to_bytes(value, &mut bytes)?;
+            self.xxh.update(&bytes);
         } else if fast::is_float(ty) {
             self.tag("float");
             self.xxh.update(&fast::float_value(value).to_bits().to_le_bytes());

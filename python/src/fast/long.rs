@@ -45,8 +45,8 @@ pub fn as_i64(int: Obj) -> Option<i64> {
                 let sign = (size >> 63) as i64;
                 return Some((value ^ sign) - sign);
             }
-        } else if count == 0 {
-            return Some(0);
+        } else {
+            return (count == 0).then_some(0);
         }
         as_i64_portable(int)
     }
@@ -78,6 +78,8 @@ pub fn as_i64(int: Obj) -> Option<i64> {
             if fits {
                 return Some(value * (1 - (tag & 3) as i64));
             }
+        } else {
+            return None;
         }
         as_i64_portable(int)
     }
@@ -92,37 +94,59 @@ pub fn as_i64_portable(int: Obj) -> Option<i64> {
     (overflow == 0).then_some(value)
 }
 
-/// Little-endian two's complement in the fewest bytes that keep the sign.
-pub fn to_bytes(int: Obj) -> Result<Vec<u8>, Raised> {
-    // SAFETY: an int by the caller's check. `_PyLong_AsByteArray` fills the
-    // whole buffer or sets an error.
+/// Bits of a digit.
+const DIGIT: u32 = 30;
+
+/// The digits of an int, lowest first, and whether it is below zero. Needs an
+/// exact int; zero may have no digit.
+#[inline(always)]
+fn digits(int: &Obj) -> (&[u32], bool) {
+    let raw = int.ptr().cast::<LongLayout>();
+    // SAFETY: an exact int by the caller's check, alive as long as the
+    // reference; the layout says how many digits there are.
     unsafe {
-        let bits = super::private::_PyLong_NumBits(int.ptr());
-        if bits == usize::MAX {
-            return Err(Raised::set());
-        }
-        let n = bits / 8 + 1;
-        let mut bytes = vec![0u8; n];
-        #[cfg(not(Py_3_13))]
-        let failed = ffi::_PyLong_AsByteArray(int.ptr().cast(), bytes.as_mut_ptr(), n, 1, 1);
-        #[cfg(Py_3_13)]
-        let failed = {
-            // Little-endian and two's complement; the API of 3.13 on.
-            let flags = ffi::Py_ASNATIVEBYTES_LITTLE_ENDIAN;
-            let needed =
-                ffi::PyLong_AsNativeBytes(int.ptr(), bytes.as_mut_ptr().cast(), n as isize, flags);
-            if needed < 0 { -1 } else { 0 }
-        };
-        if failed < 0 {
-            return Err(Raised::set());
-        }
-        // A byte of pure sign is left out where the byte before has the sign.
-        let last = bytes[n - 1];
-        if n > 1 && (last == 0xff && bytes[n - 2] >= 0x80 || last == 0 && bytes[n - 2] < 0x80) {
-            bytes.pop();
-        }
-        Ok(bytes)
+        #[cfg(not(Py_3_12))]
+        let (count, negative) = ((*raw).base.ob_size.unsigned_abs(), (*raw).base.ob_size < 0);
+        #[cfg(Py_3_12)]
+        let (count, negative) = ((*raw).tag >> 3, (*raw).tag & 3 == 2);
+        (core::slice::from_raw_parts((&raw const (*raw).digits).cast(), count), negative)
     }
+}
+
+/// Little-endian two's complement in the fewest bytes that keep the sign, laid
+/// into the vector in place of what it has. Needs an exact int.
+pub fn to_bytes(int: Obj, bytes: &mut Vec<u8>) -> Result<(), Raised> {
+    let (digits, negative) = digits(&int);
+    bytes.clear();
+    bytes.try_reserve(4 * digits.len() + 4).map_err(|_| Raised::no_memory())?;
+    // The complement of two: every bit turned, and one added.
+    let mask = (1 << DIGIT) - 1;
+    let (turn, mut carry) = if negative { (mask, 1) } else { (0, 0) };
+    let (mut held, mut bits) = (0u64, 0);
+    for digit in digits {
+        let digit = (u64::from(*digit) ^ turn) + carry;
+        carry = digit >> DIGIT;
+        held |= (digit & mask) << bits;
+        bits += DIGIT;
+        if bits >= 32 {
+            bytes.extend_from_slice(&(held as u32).to_le_bytes());
+            held >>= 32;
+            bits -= 32;
+        }
+    }
+    if negative {
+        held |= u64::MAX << bits;
+    }
+    bytes.extend_from_slice(&(held as u32).to_le_bytes());
+    // A byte of pure sign is left out where the byte before has the sign.
+    let sign = if negative { 0xff } else { 0 };
+    while let [.., before, last] = bytes[..]
+        && last == sign
+        && (before ^ sign) < 0x80
+    {
+        bytes.pop();
+    }
+    Ok(())
 }
 
 /// An int from 64 bits.

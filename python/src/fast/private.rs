@@ -9,8 +9,6 @@ use pyo3::ffi::{PyObject, PyTypeObject};
 unsafe extern "C" {
     // Include/cpython/object.h: borrowed reference or null, no error set.
     pub fn _PyType_Lookup(ty: *mut PyTypeObject, name: *mut PyObject) -> *mut PyObject;
-    // Include/cpython/longintrepr.h and longobject.h.
-    pub fn _PyLong_NumBits(int: *mut PyObject) -> usize;
     // Include/cpython/bytesobject.h: frees the object on failure.
     pub fn _PyBytes_Resize(bytes: *mut *mut PyObject, len: isize) -> c_int;
     // Include/cpython/dictobject.h, later internal/pycore_dict.h, exported.

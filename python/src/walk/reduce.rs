@@ -12,6 +12,7 @@ use crate::fast::{self, Obj, Own};
 use crate::hooks::Table;
 use crate::types;
 use crate::wording;
+use ferropickle_core::memo::Found;
 use ferropickle_core::opcode::Op;
 use pyo3::ffi;
 
@@ -30,6 +31,15 @@ impl Walker {
             && self.verify(number)
         {
             return self.save_instance(obj, number);
+        }
+        // What the stream has already, as members of enums: before any question.
+        if obj.refcnt() > 1
+            && !self.options.fast
+            && let Found::Yes(entry) = self.memo.find(obj.addr())
+            && let Some(index) = entry.as_index()
+        {
+            self.enc.get(index);
+            return WRITTEN;
         }
         if fast::is_set(ty) {
             return self.save_set(obj, false);

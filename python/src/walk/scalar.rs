@@ -18,8 +18,8 @@ impl Walker {
     #[inline(never)]
     fn save_big_int(&mut self, obj: Obj) -> Result<(), super::Stop> {
         if self.options.proto >= 2 {
-            let bytes = long::to_bytes(obj)?;
-            self.enc.int_bytes(&bytes)?;
+            long::to_bytes(obj, &mut self.text)?;
+            self.enc.int_bytes(&self.text)?;
         } else {
             // SAFETY: an int; a new reference or null with an error set (3.11
             // on: more digits than sys.get_int_max_str_digits allows).
