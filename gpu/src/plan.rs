@@ -9,6 +9,9 @@ use ferropickle_core::strided::{Axis, Layout};
 /// What is packed begins at multiples of this: the widest access of the kernels, and a cache line of the host.
 pub const ALIGN: usize = 64;
 
+/// Where buffers in device memory begin: as the driver's own allocations do.
+pub const DEVICE_ALIGN: usize = 256;
+
 /// Bytes that one block of a kernel moves, if there are not too many of them.
 pub const UNIT: usize = 4096;
 

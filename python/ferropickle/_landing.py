@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ferropickle._device import Elements, current_device, dtype_of
 from ferropickle._native import DeviceError, device_ids
-from ferropickle._uploads import MAKERS, Uploads, is_quiet, is_quiet_state
+from ferropickle._quiet import is_quiet, is_quiet_state
+from ferropickle._uploads import MAKERS, Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable

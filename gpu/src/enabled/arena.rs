@@ -18,10 +18,10 @@ use super::blocks::note_of;
 use super::device::Current;
 use super::ipc::SharedEvent;
 use super::shared::{SharedMemory, granule};
-use super::staging::{DEVICE_ALIGN, Stager};
+use super::staging::Stager;
 use super::stream::Stream;
 use crate::api::GpuError;
-use crate::plan::places;
+use crate::plan::{DEVICE_ALIGN, places};
 use crate::region::Region;
 use crate::wire::{ArenaNote, BlockNote, SlotNote};
 

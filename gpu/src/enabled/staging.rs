@@ -14,14 +14,11 @@ use super::memory::{DeviceBuffer, DeviceMemory, mark};
 use super::pinned::PinnedPool;
 use super::pointer::ask;
 use crate::api::{GpuError, Memory};
-use crate::plan::{ALIGN, Chunk, Shape, places, plan};
+use crate::plan::{ALIGN, Chunk, DEVICE_ALIGN, Shape, places, plan};
 use crate::region::Region;
 
 /// Locked memory of kept buffers at most, unless the stager's maker says otherwise.
 const LIMIT: usize = 256 << 20;
-
-/// Where buffers in device memory begin: as the driver's own allocations do.
-pub(super) const DEVICE_ALIGN: usize = 256;
 
 /// Moves arrays between a device and the host, and on the device. A clone is the same one.
 ///

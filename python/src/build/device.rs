@@ -24,8 +24,6 @@ use pyo3::prelude::*;
 
 /// Longest text that may be the UUID of a device.
 const LONGEST: usize = 64;
-/// Tuples in keys that are looked into.
-const MOST_NESTED: usize = 8;
 
 /// What a load knows of arrays on devices.
 #[derive(Default)]
@@ -173,7 +171,7 @@ impl Builder {
         plain: bool,
         mut keys: impl Iterator<Item = &'k Own>,
     ) -> Result<(), Raised> {
-        if plain && keys.all(|key| is_plain_key(key.obj(), 0)) { Ok(()) } else { self.settle() }
+        if plain && keys.all(|key| fast::is_leaf_key(key.obj())) { Ok(()) } else { self.settle() }
     }
 
     /// Copies what waits at the end of a load, whatever its outcome.
@@ -197,20 +195,6 @@ impl Builder {
         self.landing.open = false;
         outcome
     }
-}
-
-/// Whether a key's hash and comparisons run no code of the user's.
-fn is_plain_key(key: Obj, depth: usize) -> bool {
-    let ty = key.ty();
-    if fast::is_tuple(ty) && depth < MOST_NESTED {
-        return (0..fast::tuple_len(key)).all(|i| is_plain_key(fast::tuple_get(key, i), depth + 1));
-    }
-    fast::is_str(ty)
-        || fast::is_int(ty)
-        || fast::is_bytes(ty)
-        || fast::is_float(ty)
-        || fast::is_bool(ty)
-        || key.is_none()
 }
 
 fn is_device(text: &[u8]) -> bool {

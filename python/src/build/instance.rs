@@ -20,9 +20,7 @@ impl Classes {
         let address = ty as usize;
         &mut self.0[(address >> 4 ^ address >> 10) % CLASSES]
     }
-}
 
-impl Classes {
     /// Whether an object's state is set without running code of the user's: a dict, or none,
     /// for a class that takes attributes plainly.
     pub fn takes_plainly(&mut self, object: Obj, state: Obj) -> Result<bool, Raised> {

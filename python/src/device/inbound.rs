@@ -1,12 +1,12 @@
 //! Arrays on devices that come over a link: from arenas that the other end has offered.
 
 use super::buffer::{Buffer, fetch};
+use crate::buffers;
 use crate::build::buffer::Supply;
 use crate::error::{Raised, raise_gpu};
 use crate::fast::Own;
 use crate::policy::Choices;
 use crate::types::from_bound;
-use crate::{buffers, error};
 use ferropickle_core::buffer::Buffer as HostBuffer;
 use ferropickle_core::shm::{self, SlotRef};
 use ferropickle_gpu::beside::{Beside, Offer, Place, Places};
@@ -198,7 +198,7 @@ impl Arrived {
         let part = (self.slots.get(row.slot as usize)).and_then(|slot| {
             slot.part(usize::try_from(row.from).ok()?, usize::try_from(row.len).ok()?)
         });
-        let part = part.ok_or_else(|| error::raise_gpu(&GpuError::TooSmall))?;
+        let part = part.ok_or_else(|| raise_gpu(&GpuError::TooSmall))?;
         Python::attach(|py| {
             let buffer = Buffer::new(part);
             if self.fetched {

@@ -12,6 +12,7 @@ use crate::types::to_bound;
 use ferropickle_core::buffer::{ALIGN, Block, Buffer as HostBuffer, BufferDesc, BufferTable};
 use ferropickle_core::sys::process;
 use ferropickle_gpu::beside::{Offer, Place, Places};
+use ferropickle_gpu::plan::DEVICE_ALIGN;
 use ferropickle_gpu::wire::{ArenaNote, SlotNote};
 use ferropickle_gpu::{
     DeviceArena, DeviceId, GpuError, Region as Source, Sent, Stager, open_device,
@@ -20,9 +21,6 @@ use pyo3::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Arrays in a slot begin at multiples of this.
-const SLOT_ALIGN: u64 = 256;
 
 /// An arena has room for so many messages like the one that it was made for.
 const MESSAGES: u64 = 2;
@@ -97,8 +95,7 @@ impl Outbound {
     ) -> PyResult<(BufferTable, Load)> {
         let mut load = Load::default();
         match self.fill(py, &table, bound, &mut load) {
-            Ok(None) => Ok((table, load)),
-            Ok(Some(table)) => Ok((table, load)),
+            Ok(other) => Ok((other.unwrap_or(table), load)),
             Err(error) => {
                 self.take_back(py, load);
                 Err(error)
@@ -127,9 +124,9 @@ impl Outbound {
         }
         let mut by_host = Vec::new();
         for (device, rows) in by_device {
-            let sent = self.put(py, device, &rows, bound, load);
-            match sent.map_err(|error| raise_gpu(&error).into_py(py))? {
-                Some(sent) => places.add(&rows, &sent)?,
+            let raise = |error| raise_gpu(&error).into_py(py);
+            match self.put(py, device, &rows, bound, load).map_err(raise)? {
+                Some(sent) => add_slot(&mut places, &rows, &sent).map_err(raise)?,
                 None => by_host.extend(rows),
             }
         }
@@ -150,7 +147,7 @@ impl Outbound {
         load: &mut Load,
     ) -> Result<Option<Sent>, GpuError> {
         let lens = rows.iter().map(|(_, region)| region.get().layout().len_bytes() as u64);
-        let bytes = lens.map(|len| len.next_multiple_of(SLOT_ALIGN)).sum();
+        let bytes = lens.map(|len| len.next_multiple_of(DEVICE_ALIGN as u64)).sum();
         match self.way(device, bytes, bound, load.offered.is_none()) {
             Way::Host => Ok(None),
             Way::Make(replaces) => {
@@ -332,25 +329,15 @@ impl Made {
     }
 }
 
-/// Where the parts of a slot are, as the other end is told.
-trait Add {
-    fn add(&mut self, rows: &[Row<'_>], sent: &Sent) -> PyResult<()>;
-}
-
-impl Add for Places {
-    fn add(&mut self, rows: &[Row<'_>], sent: &Sent) -> PyResult<()> {
-        let slot = self.slots.len() as u32;
-        let note = SlotNote::read(&sent.note);
-        self.slots.push(note.map_err(|error| {
-            let raised = raise_gpu(&error);
-            Python::attach(|py| raised.into_py(py))
-        })?);
-        for ((number, region), from) in rows.iter().zip(&sent.places) {
-            let len = region.get().layout().len_bytes() as u64;
-            self.rows.push(Place { buffer: *number as u64, slot, from: *from as u64, len });
-        }
-        Ok(())
+/// Adds where the parts of a slot are, as the other end is told.
+fn add_slot(places: &mut Places, rows: &[Row<'_>], sent: &Sent) -> Result<(), GpuError> {
+    let slot = places.slots.len() as u32;
+    places.slots.push(SlotNote::read(&sent.note)?);
+    for ((number, region), from) in rows.iter().zip(&sent.places) {
+        let len = region.get().layout().len_bytes() as u64;
+        places.rows.push(Place { buffer: *number as u64, slot, from: *from as u64, len });
     }
+    Ok(())
 }
 
 /// The rows of a table that are memory of devices.

@@ -326,6 +326,23 @@ pub fn tuple_items(tuple: Obj) -> impl Iterator<Item = Obj> {
     (0..tuple_len(tuple)).map(move |i| tuple_get(tuple, i))
 }
 
+/// How deep tuples are looked into that are keys.
+const DEEPEST_KEY: u32 = 8;
+
+/// Whether a key is a leaf, or a tuple of leaves: its hash and comparisons run no
+/// code of the user's.
+pub fn is_leaf_key(key: Obj) -> bool {
+    is_leaf_key_at(key, 0)
+}
+
+fn is_leaf_key_at(key: Obj, depth: u32) -> bool {
+    let ty = key.ty();
+    if is_tuple(ty) {
+        return depth < DEEPEST_KEY && tuple_items(key).all(|item| is_leaf_key_at(item, depth + 1));
+    }
+    is_str(ty) || is_int(ty) || is_float(ty) || is_bytes(ty) || is_bool(ty) || key.is_none()
+}
+
 /// Borrowed look-up by an exact str key (hash and equality run no user code).
 #[inline(always)]
 pub fn dict_get(dict: Obj, key: Obj) -> Option<Obj> {

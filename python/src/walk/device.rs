@@ -354,19 +354,29 @@ impl Walker {
         WRITTEN
     }
 
-    /// Fetches all bytes that wait, in one go for each device, and makes the copies. If that fails,
-    /// each is tried alone, to tell which array it was.
+    /// Fetches all bytes that wait, in one go for each device, and makes the copies.
     pub(super) fn settle_devices(&mut self) -> Result<(), Raised> {
         if self.devices.pending.is_empty() && self.devices.copies.is_empty() {
             return Ok(());
         }
-        self.settle_copies()?;
+        let copies = core::mem::take(&mut self.devices.copies);
+        self.settle_all(copies, |_, copies| copy(copies), |one| one.path)?;
         let pending = core::mem::take(&mut self.devices.pending);
         self.devices.pending_bytes = 0;
-        let Err(error) = self.download(&pending) else { return Ok(()) };
-        for one in pending {
-            if let Err(error) = self.download(slice::from_ref(&one)) {
-                self.devices.failed = Some(one.path);
+        self.settle_all(pending, Walker::download, |one| one.path)
+    }
+
+    /// Settles all at once; if that fails, each alone, to tell which array it was.
+    fn settle_all<T>(
+        &mut self,
+        all: Vec<T>,
+        mut settle: impl FnMut(&mut Walker, &[T]) -> PyResult<()>,
+        path: impl Fn(T) -> Path,
+    ) -> Result<(), Raised> {
+        let Err(error) = settle(self, &all) else { return Ok(()) };
+        for one in all {
+            if let Err(error) = settle(self, slice::from_ref(&one)) {
+                self.devices.failed = Some(path(one));
                 return Err(Raised::from_py(error));
             }
         }
@@ -394,20 +404,6 @@ impl Walker {
             }
             download(py, wants)
         })
-    }
-}
-
-impl Walker {
-    fn settle_copies(&mut self) -> Result<(), Raised> {
-        let copies = core::mem::take(&mut self.devices.copies);
-        let Err(error) = copy(&copies) else { return Ok(()) };
-        for one in copies {
-            if let Err(error) = copy(slice::from_ref(&one)) {
-                self.devices.failed = Some(one.path);
-                return Err(Raised::from_py(error));
-            }
-        }
-        Err(Raised::from_py(error))
     }
 }
 

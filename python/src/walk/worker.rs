@@ -24,9 +24,6 @@ use ferropickle_core::opcode::Op;
 use ferropickle_core::parts::{Part, Placement};
 use std::sync::Arc;
 
-/// How deep tuples are looked into that are keys.
-const DEEPEST_KEY: u32 = 8;
-
 /// The walker of one thread, for the parts of one container.
 pub struct Worker(Box<Walker>);
 
@@ -204,7 +201,7 @@ impl Walker {
     /// in another order than a serial walk, which only leaves cannot tell.
     #[inline(always)]
     pub(super) fn refuse_key_of_user(&self, key: Obj) -> Result<(), Stop> {
-        if self.worker && !is_leaf_key(key, 0) { Err(Stop::Restart) } else { Ok(()) }
+        if self.worker && !fast::is_leaf_key(key) { Err(Stop::Restart) } else { Ok(()) }
     }
 
     /// As [`Walker::save_other`]: kinds that are only read.
@@ -235,19 +232,4 @@ impl Walker {
         // Classes, functions, enum members: where the stream has them already.
         if self.write_if_made(obj)? { WRITTEN } else { Err(Stop::Restart) }
     }
-}
-
-/// Whether a key is a leaf, or a tuple of leaves.
-fn is_leaf_key(key: Obj, depth: u32) -> bool {
-    let ty = key.ty();
-    if fast::is_tuple(ty) {
-        return depth < DEEPEST_KEY
-            && fast::tuple_items(key).all(|item| is_leaf_key(item, depth + 1));
-    }
-    fast::is_str(ty)
-        || fast::is_int(ty)
-        || fast::is_float(ty)
-        || fast::is_bytes(ty)
-        || fast::is_bool(ty)
-        || key.is_none()
 }

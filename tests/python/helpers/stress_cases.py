@@ -5,6 +5,7 @@
 
 import contextlib
 import time
+from abc import ABC, abstractmethod
 
 from helpers.shapes import Plain, Slotted
 
@@ -46,7 +47,7 @@ def is_item(item):
     )
 
 
-class Case:
+class Case(ABC):
     """An object, the ways in which it changes, and what is true of it at each moment."""
 
     foreign = False  # the dump runs Python code, so it sees the object at several moments
@@ -56,15 +57,17 @@ class Case:
         self.seed = seed
         self.obj = self.make()
 
+    @abstractmethod
     def make(self):
-        raise NotImplementedError
+        """Give a new object."""
 
+    @abstractmethod
     def change(self, dice, n):
         """One step, whole at each moment: one call that runs no Python code."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_whole(self, back):
-        raise NotImplementedError
+        """Say whether a copy is of one moment, or of such parts."""
 
 
 class Lists(Case):
