@@ -2,6 +2,7 @@
 
 use crate::threads;
 use rayon::prelude::*;
+use xxhash_rust::xxh3::Xxh3;
 
 /// What is noted of stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -29,10 +30,23 @@ impl Checksum {
 
     /// The sum of some bytes; 0 for [`Checksum::Nothing`].
     pub fn of(self, data: &[u8]) -> u64 {
+        self.of_pieces(core::iter::once(data))
+    }
+
+    /// The sum of bytes that lie in pieces, one after the other.
+    pub fn of_pieces<'a>(self, mut pieces: impl Iterator<Item = &'a [u8]> + Clone) -> u64 {
         match self {
             Checksum::Nothing => 0,
-            Checksum::Xxh3 => xxh3(data),
-            Checksum::Crc32 => u64::from(crc32(data)),
+            Checksum::Xxh3 => match (pieces.next(), pieces.next()) {
+                (one, None) => xxh3(one.unwrap_or_default()),
+                (first, second) => {
+                    let mut hasher = Xxh3::new();
+                    let all = first.into_iter().chain(second).chain(pieces);
+                    all.for_each(|piece| hasher.update(piece));
+                    hasher.digest()
+                }
+            },
+            Checksum::Crc32 => u64::from(crc32_of(pieces)),
         }
     }
 }
@@ -44,17 +58,25 @@ pub fn xxh3(data: &[u8]) -> u64 {
 
 /// CRC-32, of large data by several threads.
 pub fn crc32(data: &[u8]) -> u32 {
-    let Some(pool) = threads::pool().filter(|_| data.len() >= 2 * PIECE_BYTES) else {
-        return crc32fast::hash(data);
-    };
+    crc32_of(core::iter::once(data))
+}
+
+fn crc32_of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> u32 {
     let sum = |piece: &[u8]| {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(piece);
         hasher
     };
-    let pieces: Vec<_> = pool.install(|| data.par_chunks(PIECE_BYTES).map(sum).collect());
+    let len: usize = pieces.clone().map(<[u8]>::len).sum();
     let mut whole = crc32fast::Hasher::new();
-    pieces.iter().for_each(|piece| whole.combine(piece));
+    match threads::pool().filter(|_| len >= 2 * PIECE_BYTES) {
+        None => pieces.for_each(|piece| whole.update(piece)),
+        Some(pool) => {
+            let shares: Vec<&[u8]> = pieces.flat_map(|piece| piece.chunks(PIECE_BYTES)).collect();
+            let sums: Vec<_> = pool.install(|| shares.par_iter().map(|share| sum(share)).collect());
+            sums.iter().for_each(|sum| whole.combine(sum));
+        }
+    }
     whole.finalize()
 }
 
@@ -72,7 +94,18 @@ mod tests {
     #[test]
     fn several_threads_sum_as_one() {
         let data: Vec<u8> = (0..3 * PIECE_BYTES + 17).map(|n| (n * n / 7) as u8).collect();
-        assert_eq!(crc32(&data), crc32fast::hash(&data));
+        assert_eq!(Checksum::Crc32.of(&data), u64::from(crc32fast::hash(&data)));
+    }
+
+    #[test]
+    fn pieces_sum_as_the_whole() {
+        let data: Vec<u8> = (0..2 * PIECE_BYTES + 17).map(|n| (n * n / 7) as u8).collect();
+        for known in [Checksum::Nothing, Checksum::Xxh3, Checksum::Crc32] {
+            for step in [100_003, PIECE_BYTES + 1, data.len()] {
+                assert_eq!(known.of_pieces(data.chunks(step)), known.of(&data));
+            }
+            assert_eq!(known.of_pieces(core::iter::empty()), known.of(b""));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! `zstd -d` and `lz4 -d` read as well.
 
 use super::fault::Kind;
-use crate::buffer::{Block, gather};
+use crate::buffer::Block;
 use crate::threads;
 use rayon::prelude::*;
 
@@ -201,30 +201,54 @@ pub fn compress<E: From<std::io::Error>>(
     write(&table.finish(), done)
 }
 
+/// The compressed form of data: its frames and the table of them, each where it
+/// was made.
+#[derive(Debug)]
+pub struct Compressed {
+    parts: Vec<Vec<u8>>,
+    len: usize,
+}
+
+impl Compressed {
+    /// Bytes of all parts.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none: never, as there is a table.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The parts, which one after the other are its bytes.
+    pub fn parts(&self) -> &[Vec<u8>] {
+        &self.parts
+    }
+
+    /// The parts, to keep.
+    pub fn into_parts(self) -> Vec<Vec<u8>> {
+        self.parts
+    }
+}
+
 /// The compressed form of data, if it is smaller.
-pub fn compressed(data: &[u8], compression: Compression) -> std::io::Result<Option<Block>> {
+pub fn compressed(data: &[u8], compression: Compression) -> std::io::Result<Option<Compressed>> {
     if !pays(data, compression) {
         return Ok(None);
     }
-    let frames = frames_of(data, compression)?;
+    let mut parts = frames_of(data, compression)?;
     let mut table = Table::default();
-    data.chunks(CHUNK_BYTES).zip(&frames).for_each(|(chunk, frame)| table.add(frame, chunk));
-    let table = table.finish();
-    let parts = || frames.iter().map(Vec::as_slice).chain([table.as_slice()]);
-    let len = parts().map(<[u8]>::len).sum();
-    if len >= data.len() {
-        return Ok(None);
-    }
-    let mut out = Block::zeroed(len).ok_or(std::io::ErrorKind::OutOfMemory)?;
-    gather(parts(), out.as_mut_slice());
-    Ok(Some(out))
+    data.chunks(CHUNK_BYTES).zip(&parts).for_each(|(chunk, frame)| table.add(frame, chunk));
+    parts.push(table.finish());
+    let len = parts.iter().map(Vec::len).sum();
+    Ok((len < data.len()).then_some(Compressed { parts, len }))
 }
 
 /// [`compressed`] of each, by several threads.
 pub fn compressed_all(
     list: &[&[u8]],
     compression: Compression,
-) -> Vec<std::io::Result<Option<Block>>> {
+) -> Vec<std::io::Result<Option<Compressed>>> {
     let one = |data: &&[u8]| compressed(data, compression);
     match threads::pool().filter(|_| list.len() > 1) {
         Some(pool) => pool.install(|| list.par_iter().map(one).collect()),
@@ -342,7 +366,7 @@ mod tests {
     const BOTH: [Compression; 3] = [Compression::Zstd(3), Compression::Zstd(-1), Compression::Lz4];
 
     fn packed(data: &[u8], compression: Compression) -> Option<Vec<u8>> {
-        compressed(data, compression).expect("memory").map(|block| block.as_slice().to_vec())
+        compressed(data, compression).expect("memory").map(|made| made.parts().concat())
     }
 
     fn text(len: usize) -> Vec<u8> {

@@ -4,7 +4,7 @@ use super::fault::{Fault, Kind, Part, Result};
 use super::{
     Codec, HEAD_BYTES, Head, MAGIC, ROW_BYTES, Row, Spec, VERSION, aligned, checksum, codec,
 };
-use crate::buffer::{ALIGN, Block, BufferDesc, gather};
+use crate::buffer::{ALIGN, BufferDesc, gather};
 use bytemuck::Zeroable;
 
 /// The bytes of one row.
@@ -13,16 +13,25 @@ pub enum Stored<'a> {
     /// As they lie in memory.
     Raw(&'a [u8]),
     /// Compressed.
-    Packed(Block),
+    Packed(codec::Compressed),
 }
 
 impl Stored<'_> {
-    /// The bytes.
-    pub fn as_slice(&self) -> &[u8] {
+    /// How many they are.
+    pub fn stored_len(&self) -> usize {
         match self {
-            Stored::Raw(bytes) => bytes,
-            Stored::Packed(block) => block.as_slice(),
+            Stored::Raw(bytes) => bytes.len(),
+            Stored::Packed(made) => made.len(),
         }
+    }
+
+    /// The bytes, in pieces that follow each other.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        let (raw, parts) = match self {
+            Stored::Raw(bytes) => (Some(*bytes), &[][..]),
+            Stored::Packed(made) => (None, made.parts()),
+        };
+        raw.into_iter().chain(parts.iter().map(Vec::as_slice))
     }
 }
 
@@ -42,7 +51,7 @@ pub struct Packed<'a> {
 pub enum Segment<'a> {
     /// Head and rows.
     Header(&'a [u8]),
-    /// A part, by its number.
+    /// A piece of a part, by the part's number.
     Part(usize, &'a [u8]),
     /// Zeros, fewer than [`ALIGN`].
     Padding(usize),
@@ -65,13 +74,14 @@ impl Packed<'_> {
     /// How many zeros follow a part: none after the last.
     pub fn padding(&self, number: usize) -> usize {
         let last = number + 1 == self.parts.len();
-        if last { 0 } else { self.parts[number].as_slice().len().wrapping_neg() % ALIGN }
+        if last { 0 } else { self.parts[number].stored_len().wrapping_neg() % ALIGN }
     }
 
     /// The segments in order; empty ones are left out.
     pub fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
         let parts = self.parts.iter().enumerate().flat_map(|(number, part)| {
-            [Segment::Part(number, part.as_slice()), Segment::Padding(self.padding(number))]
+            let pieces = part.pieces().map(move |piece| Segment::Part(number, piece));
+            pieces.chain([Segment::Padding(self.padding(number))])
         });
         core::iter::once(Segment::Header(&self.header))
             .chain(parts)
@@ -113,11 +123,11 @@ pub fn pack<'a>(
             (Stored::Packed(_), Some(chosen)) => chosen.codec(),
             _ => Codec::Raw,
         };
-        let stored = part.as_slice().len();
+        let stored = part.stored_len();
         let row = Row {
             desc: *desc,
             stored: stored as u64,
-            checksum: spec.checksum.of(part.as_slice()),
+            checksum: spec.checksum.of_pieces(part.pieces()),
             codec: codec as u32,
             reserved: 0,
         };
@@ -134,7 +144,10 @@ pub fn pack<'a>(
 }
 
 /// What is compressed of each row.
-fn compress(rows: &[(BufferDesc, &[u8])], spec: Spec) -> Vec<std::io::Result<Option<Block>>> {
+fn compress(
+    rows: &[(BufferDesc, &[u8])],
+    spec: Spec,
+) -> Vec<std::io::Result<Option<codec::Compressed>>> {
     match spec.compression {
         Some(compression) => {
             let list: Vec<&[u8]> = rows.iter().map(|(_, bytes)| *bytes).collect();

@@ -152,11 +152,14 @@ impl Parcel {
         push_view(&views, Buffer::from_vec(packed.header), true)?;
         let live = core::iter::once(&self.stream).chain(table.iter().map(|(_, live)| live));
         for ((part, live), padding) in packed.parts.into_iter().zip(live).zip(paddings) {
-            let buffer = match part {
-                Stored::Raw(_) => live.clone(),
-                Stored::Packed(block) => Buffer::from(block),
+            let buffers = match part {
+                Stored::Raw(_) => vec![live.clone()],
+                Stored::Packed(made) => {
+                    made.into_parts().into_iter().map(Buffer::from_vec).collect()
+                }
             };
-            for buffer in [buffer, Buffer::from_vec(ZEROS[..padding].to_vec())] {
+            let padding = Buffer::from_vec(ZEROS[..padding].to_vec());
+            for buffer in buffers.into_iter().chain([padding]) {
                 if !buffer.is_empty() {
                     push_view(&views, buffer, true)?;
                 }

@@ -169,9 +169,9 @@ impl Writer<'_> {
             for (number, (data, packed)) in (number..).zip(group.iter().zip(packed)) {
                 let len = data.len() as u64;
                 match packed? {
-                    Some(block) => {
+                    Some(made) => {
                         let name = buffer_name(number, count, how.codec());
-                        self.stored(name, block.as_slice(), len)?;
+                        self.stored(name, &made.parts().concat(), len)?;
                     }
                     None => self.stored(buffer_name(number, count, Codec::Raw), data, len)?,
                 }
