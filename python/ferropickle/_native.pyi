@@ -110,6 +110,7 @@ class Described:
         region: DeviceRegion,
         form: Callable[[Any, DeviceRegion, tuple[Any, int] | None, bool], tuple[Any, Any]],
         kind: str,
+        whole: Callable[[DeviceRegion, bool], Any] | None = None,
     ) -> Self: ...
 
 @final

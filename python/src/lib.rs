@@ -82,7 +82,7 @@ mod _native {
     #[pymodule_export]
     use super::unpickler::{Unpickler, UnpicklerMemo};
     #[pymodule_export]
-    use super::walk::device::Described;
+    use super::walk::described::Described;
     use super::*;
 
     #[pymodule_init]

@@ -159,12 +159,18 @@ pub fn cache_tag() -> String {
 
 /// `sys.modules[name]`, if it is there, without running any code.
 pub fn loaded_module(name: Obj) -> Option<Obj> {
+    fast::dict_get(loaded_modules()?, name)
+}
+
+/// How many modules are loaded.
+pub fn count_modules() -> isize {
+    loaded_modules().map_or(0, fast::dict_len)
+}
+
+fn loaded_modules() -> Option<Obj> {
     // SAFETY: the GIL is held; a borrowed reference to a live dict.
     let modules = unsafe { Obj::borrowed(pyo3::ffi::PyImport_GetModuleDict()) }?;
-    if !fast::is_dict(modules.ty()) {
-        return None;
-    }
-    fast::dict_get(modules, name)
+    fast::is_dict(modules.ty()).then_some(modules)
 }
 
 /// The exception of following a path of attributes that leads nowhere: context

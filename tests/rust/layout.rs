@@ -139,6 +139,7 @@ const WITHOUT_A_TWIN: &[(&str, &str)] = &[
         "python/src/build/shape.rs",
         "a walk reads keys one by one: it has nothing to gain from shapes",
     ),
+    ("python/src/walk/described.rs", "a load makes the views that the stream asks for"),
     ("python/src/walk/elements.rs", "arrays of objects are given their elements by NumPy"),
     (
         "python/src/walk/frame.rs",

@@ -49,15 +49,19 @@ def cupy_array(obj: Any, policy: Any) -> ReduceValue:
         ordinal=ordinal,
         trusted=True,
     )
-    return Described(region, _form_cupy, "cupy")
+    return Described(region, _form_cupy, "cupy", _bytes_cupy)
 
 
 def _form_cupy(obj: Any, region: DeviceRegion, within: Within, direct: bool) -> Formed:
     if direct and within is None:
-        from ferropickle import _device
-
-        return _form_direct(obj, region, _device.cupy_bytes, _view_cupy)
+        return _form_direct(obj, region, _bytes_cupy, _view_cupy)
     return _form_array(obj, region, within, sys.modules["cupy"].array, _view_cupy)
+
+
+def _bytes_cupy(region: DeviceRegion, direct: bool) -> Call:
+    from ferropickle import _device
+
+    return Call(_device.cupy_bytes, region) if direct else _bytes(sys.modules["cupy"].array, region)
 
 
 def _view_cupy(obj: Any, flat: Any, offset: int, strides: tuple[int, ...]) -> ReduceValue:
@@ -84,15 +88,21 @@ def numba_array(obj: Any, policy: Any) -> ReduceValue:
         ordinal=obj.gpu_data.context.device.id,
         trusted=True,
     )
-    return Described(region, _form_numba, "numba")
+    return Described(region, _form_numba, "numba", _bytes_numba)
 
 
 def _form_numba(obj: Any, region: DeviceRegion, within: Within, direct: bool) -> Formed:
     if direct and within is None:
-        from ferropickle import _device
-
-        return _form_direct(obj, region, _device.numba_bytes, _view_numba)
+        return _form_direct(obj, region, _bytes_numba, _view_numba)
     return _form_array(obj, region, within, sys.modules["numba.cuda"].to_device, _view_numba)
+
+
+def _bytes_numba(region: DeviceRegion, direct: bool) -> Call:
+    from ferropickle import _device
+
+    if direct:
+        return Call(_device.numba_bytes, region)
+    return _bytes(sys.modules["numba.cuda"].to_device, region)
 
 
 def _view_numba(obj: Any, flat: Any, offset: int, strides: tuple[int, ...]) -> ReduceValue:
@@ -125,19 +135,25 @@ def _form_array(
     if obj.flags["C_CONTIGUOUS"] or obj.flags["F_CONTIGUOUS"]:
         host = Call(np.ndarray, obj.shape, obj.dtype, sent, offset, strides)
         return (make, (host,)), _flat(obj)
-    flat = Call(make, Call(np.ndarray, (sent.nbytes,), np.dtype(np.uint8), sent, 0, (1,)))
+    flat = _bytes(make, sent)
     return view(obj, flat, offset, strides), flat
+
+
+def _bytes(make: Callable[..., Any], sent: DeviceRegion) -> Call:
+    """An array of bytes, made of one of NumPy's."""
+    np = sys.modules["numpy"]
+    return Call(make, Call(np.ndarray, (sent.nbytes,), np.dtype(np.uint8), sent, 0, (1,)))
 
 
 def _form_direct(
     obj: Any,
     region: DeviceRegion,
-    bytes_of: Callable[[Any], Any],
+    bytes_of: Callable[[DeviceRegion, bool], Call],
     view: Callable[[Any, Any, int, tuple[int, ...]], ReduceValue],
 ) -> Formed:
     """The form where bytes may come as memory of a device."""
     sent, offset, strides = region.sent()
-    flat = Call(bytes_of, sent)
+    flat = bytes_of(sent, True)
     return view(obj, flat, offset, strides), flat
 
 
@@ -174,7 +190,7 @@ def torch_tensor(obj: Any, policy: Any) -> ReduceValue:
         ordinal=obj.get_device(),
         trusted=True,
     )
-    return Described(region, _form_torch, "torch")
+    return Described(region, _form_torch, "torch", _bytes_torch)
 
 
 def _form_torch(obj: Any, region: DeviceRegion, within: Within, direct: bool) -> Formed:
@@ -189,16 +205,21 @@ def _form_torch(obj: Any, region: DeviceRegion, within: Within, direct: bool) ->
         first, steps = 0, obj.stride()
     else:
         sent, first, strides = region.sent()
-        read = functools.partial(torch.frombuffer, dtype=torch.uint8)
-        flat = memory = Call(operator.methodcaller("cuda"), Call(read, sent))
-        if direct:
-            from ferropickle import _device
-
-            flat = memory = Call(_device.torch_bytes, sent)
+        flat = memory = _bytes_torch(sent, direct)
         steps = tuple(step // item for step in strides)
     elements = Call(operator.methodcaller("view", obj.dtype), memory)
     args = (elements, tuple(obj.shape), steps, first // item)
     return _finish_torch(obj, torch.as_strided, args), flat
+
+
+def _bytes_torch(region: DeviceRegion, direct: bool) -> Call:
+    if direct:
+        from ferropickle import _device
+
+        return Call(_device.torch_bytes, region)
+    torch = sys.modules["torch"]
+    read = functools.partial(torch.frombuffer, dtype=torch.uint8)
+    return Call(operator.methodcaller("cuda"), Call(read, region))
 
 
 def _finish_torch(obj: Any, function: Any, args: tuple[Any, ...]) -> ReduceValue:

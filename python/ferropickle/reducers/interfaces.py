@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from ferropickle._native import Described, DeviceRegion
-from ferropickle.reducers._forms import refuse
+from ferropickle.reducers._forms import Call, refuse
 from ferropickle.reducers.devices import LEGACY_STREAM
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def array_interface(obj: Any, policy: Any) -> ReduceValue:
         return NotImplemented
     descr = interface.get("descr") if typestr[1] == "V" else None
     form = functools.partial(_form_any, (typestr, descr, bool(read_only)))
-    return Described(region, form, "any")
+    return Described(region, form, "any", _bytes_any)
 
 
 def device_array(obj: Any, policy: Any) -> ReduceValue:
@@ -65,7 +65,7 @@ def device_array(obj: Any, policy: Any) -> ReduceValue:
         stream=LEGACY_STREAM,
         ordinal=None if buffer is None else buffer.ordinal,
     )
-    return Described(region, functools.partial(_form_any, elements), "any")
+    return Described(region, functools.partial(_form_any, elements), "any", _bytes_any)
 
 
 def _form_any(
@@ -83,6 +83,12 @@ def _form_any(
         return (_device.view, args), None
     sent, offset, strides = region.sent()
     return (_device.array, (sent, elements, region.shape, offset, strides)), obj
+
+
+def _bytes_any(region: DeviceRegion, direct: bool) -> Call:
+    from ferropickle import _device
+
+    return Call(_device.array, region, ("|u1", None, False), (region.nbytes,), 0, (1,))
 
 
 def packed_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -162,7 +168,9 @@ def _dlpack(obj: Any) -> ReduceValue:
         ordinal=ordinal,
     )
     typestr = f"{'|' if itemsize == 1 else '<'}{letter}{itemsize}"
-    return Described(region, functools.partial(_form_any, (typestr, None, False)), "any")
+    return Described(
+        region, functools.partial(_form_any, (typestr, None, False)), "any", _bytes_any
+    )
 
 
 def _numbers(address: int, count: int) -> tuple[int, ...]:

@@ -194,6 +194,24 @@ impl Region {
         })
     }
 
+    /// Who keeps the memory.
+    pub fn owner(&self, py: Python<'_>) -> Py<PyAny> {
+        self.owner.clone_ref(py)
+    }
+
+    /// Bytes of memory around this array, on its device and in its stream's order, which `owner` keeps.
+    pub fn spanning(
+        &self,
+        py: Python<'_>,
+        owner: Py<PyAny>,
+        start: u64,
+        bytes: Axis,
+    ) -> PyResult<Region> {
+        let layout = Layout::new([bytes], 1);
+        let made = self.with(py, start, vec![bytes.len], vec![bytes.stride], layout)?;
+        Ok(Region { owner, ..made })
+    }
+
     /// Whether all memory from the lowest byte to the highest is sent.
     pub fn is_whole(&self) -> bool {
         self.layout.is_compact() && self.layout.len_bytes() > 0

@@ -1,9 +1,7 @@
 //! Arrays on devices: their bytes are fetched together, once the walk is done.
 //!
-//! A reducer answers for such an array with a `Described`: its memory, and the
-//! function that gives the reduce value. The function is told of an array of
-//! this stream in whose memory the array lies, if there is one, and makes a view of
-//! that. In the reduce value a `DeviceRegion` stands for bytes. Where it is
+//! A reducer answers for such an array with a `Described`, of which `described.rs` makes
+//! the reduce value. In that a `DeviceRegion` stands for bytes. Where it is
 //! written, room is reserved, in the output or in memory that leaves it, and
 //! the walk goes on: see [`Walker::settle_devices`] for when the bytes come.
 //! Whoever could look at the memory before gets it settled first: a buffer
@@ -16,6 +14,7 @@
 //! once: `build/device.rs` knows where the sender had the array, and no other
 //! reader is the wiser.
 
+use super::described::Families;
 use super::path::Path;
 use super::{Flow, Stop, WRITTEN, Walker};
 use crate::buffers;
@@ -25,49 +24,14 @@ use crate::device::staging::{Want, download};
 use crate::error::{Raised, raise_gpu};
 use crate::fast::{self, Obj, Own};
 use crate::policy::DeviceChoice;
-use crate::types::to_bound;
+use crate::types::{from_bound, to_bound};
 use ferropickle_core::buffer::{Block, Buffer as HostBuffer};
 use ferropickle_core::opcode::Op;
-use ferropickle_gpu::DeviceId;
 use pyo3::prelude::*;
 use std::slice;
 
 /// Bytes that wait at most before a file gets what there is.
 const MOST_PENDING_BYTES: usize = 256 << 20;
-
-/// What a reducer says of an array on a device.
-///
-/// region: its DeviceRegion.
-/// form: called with the array, the region, None or `(bytes, offset)`, and whether the
-/// bytes may come as memory of a device. `bytes` is what `form` gave as those
-/// of an earlier array that holds this one, which begins in them at `offset`. Returns
-/// the reduce value, and an object that the stream then has for all bytes of the
-/// array, or None.
-/// kind: arrays of one kind can be views of each other.
-#[pyclass(frozen, module = "ferropickle._native", name = "Described")]
-pub struct Described {
-    region: Py<Region>,
-    form: Py<PyAny>,
-    kind: String,
-}
-
-#[pymethods]
-impl Described {
-    #[new]
-    fn new(region: Py<Region>, form: Py<PyAny>, kind: String) -> Described {
-        Described { region, form, kind }
-    }
-}
-
-/// Memory of an array that the stream has.
-struct Held {
-    kind: String,
-    device: DeviceId,
-    low: u64,
-    high: u64,
-    /// What stands for its bytes.
-    bytes: Own,
-}
 
 /// Where fetched bytes go.
 enum Place {
@@ -94,7 +58,8 @@ struct Copied {
 /// Arrays on devices that one dump has met.
 #[derive(Default)]
 pub struct Devices {
-    held: Vec<Held>,
+    /// Which of them share memory.
+    pub families: Families,
     pending: Vec<Pending>,
     pending_bytes: usize,
     copies: Vec<Copied>,
@@ -107,7 +72,17 @@ pub struct Devices {
 impl Devices {
     /// Forgets all.
     pub fn clear(&mut self) {
-        self.held.clear();
+        self.families.clear();
+        self.forget_bytes();
+    }
+
+    /// Forgets what the stream has, for a walk that begins again. Which memory it should have as one stays.
+    pub fn begin_again(&mut self) {
+        self.families.begin_again();
+        self.forget_bytes();
+    }
+
+    fn forget_bytes(&mut self) {
         self.pending.clear();
         self.pending_bytes = 0;
         self.copies.clear();
@@ -119,39 +94,14 @@ impl Devices {
     pub fn hold_back(&self) -> bool {
         !self.pending.is_empty() && self.pending_bytes < MOST_PENDING_BYTES
     }
-
-    /// The array of the stream that holds these bytes, if one of this kind does
-    /// and the elements are as well aligned in a copy of it.
-    fn holding(
-        &self,
-        kind: &str,
-        device: DeviceId,
-        (low, high): (u64, u64),
-        item_bytes: usize,
-    ) -> Option<&Held> {
-        let align = 1 << item_bytes.trailing_zeros().min(4);
-        let holds = |held: &&Held| {
-            held.kind == kind
-                && held.device == device
-                && held.low <= low
-                && high <= held.high
-                && (low - held.low).is_multiple_of(align)
-        };
-        self.held.iter().rev().find(holds)
-    }
 }
 
 /// Whether an object is exactly of a native class.
-fn is_exactly<T: pyo3::PyClass>(obj: Obj) -> bool {
+pub(super) fn is_exactly<T: pyo3::PyClass>(obj: Obj) -> bool {
     Python::attach(|py| to_bound(py, obj).cast_exact::<T>().is_ok())
 }
 
 impl Walker {
-    /// Whether a reducer's answer is a `Described`.
-    pub(super) fn is_described(value: Obj) -> bool {
-        is_exactly::<Described>(value)
-    }
-
     /// The path to the array on a device that an error is about, if it was met before.
     pub fn failed_at(&self) -> Option<String> {
         self.devices.failed.as_ref().map(Path::to_string)
@@ -164,48 +114,12 @@ impl Walker {
 
     /// An array on a device, by what its reducer said of it.
     pub(super) fn save_described(&mut self, obj: Obj, value: Own) -> Flow {
-        let (reduced, bytes, place) = self.ask_form(obj, value.obj())?;
+        let reduced =
+            Python::attach(|py| self.ask_form(py, &to_bound(py, obj), &to_bound(py, value.obj())));
+        let reduced = reduced.map_err(Raised::from_py)?;
         // The frame below says where it is only after this: the path is read later.
         self.devices.depth = Some(self.frames.len());
-        if let Some((kind, device, low, high)) = place
-            && !bytes.is_none()
-        {
-            self.devices.held.push(Held { kind, device, low, high, bytes });
-        }
         self.save_reduced(obj, reduced)
-    }
-
-    #[allow(clippy::type_complexity, reason = "a reduce value, bytes, and where these are")]
-    fn ask_form(
-        &self,
-        obj: Obj,
-        value: Obj,
-    ) -> Result<(Own, Own, Option<(String, DeviceId, u64, u64)>), Raised> {
-        Python::attach(|py| {
-            let bound = to_bound(py, value);
-            let described = bound.cast_exact::<Described>().map_err(PyErr::from);
-            let described = described.map_err(Raised::from_py)?.get();
-            let region = described.region.get();
-            let (low, high) = region.span();
-            let within = region
-                .device_id()
-                .and_then(|device| {
-                    let item_bytes = region.layout().item_bytes();
-                    self.devices.holding(&described.kind, device, (low, high), item_bytes)
-                })
-                .map(|held| (to_bound(py, held.bytes.obj()), low - held.low));
-            let place = region
-                .device_id()
-                .filter(|_| within.is_none() && region.is_whole())
-                .map(|device| (described.kind.clone(), device, low, high));
-            let answer = described
-                .form
-                .call1(py, (to_bound(py, obj), &described.region, within, self.goes_as_device()))
-                .and_then(|answer| answer.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>(py))
-                .map_err(Raised::from_py)?;
-            let own = crate::types::from_bound;
-            Ok((own(&answer.0), own(&answer.1), place))
-        })
     }
 
     /// Bytes on a device.
@@ -248,7 +162,7 @@ impl Walker {
     }
 
     /// Whether the buffers of this dump may be memory of a device.
-    fn goes_as_device(&self) -> bool {
+    pub(super) fn goes_as_device(&self) -> bool {
         let taken = match self.hooks.collected {
             Some(_) => self.hooks.takes_devices,
             None => self.hooks.buffer_callback.is_some() && self.hooks.callback_takes_devices,
@@ -280,10 +194,10 @@ impl Walker {
                 buffer.get().share(bound.unbind()).map_err(|error| raise_gpu(&error))?;
             } else {
                 let path = self.path_of_bytes();
-                let buffer = crate::types::from_bound(buffer.as_any());
+                let buffer = from_bound(buffer.as_any());
                 self.devices.copies.push(Copied { region: region.clone(), buffer, path });
             }
-            Ok::<Own, Raised>(crate::types::from_bound(buffer.as_any()))
+            Ok::<Own, Raised>(from_bound(buffer.as_any()))
         })?;
         if self.hooks.collected.is_none() && self.offer_device(&buffer)? {
             self.save_region_inside(&region)?;

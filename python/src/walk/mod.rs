@@ -33,6 +33,7 @@
 //! state but a Pickler's: they are immutable, only `is` could tell.
 
 pub mod buffer;
+pub mod described;
 pub mod device;
 pub mod elements;
 pub mod frame;
@@ -266,7 +267,7 @@ impl Walker {
         self.enc.begin();
         self.save(root)?;
         self.run(0)?;
-        if self.regions.wants_again() {
+        if self.wants_again() {
             return Err(Stop::Regions);
         }
         self.settle_devices()?;
@@ -284,6 +285,7 @@ impl Walker {
 
     fn restart(&mut self) {
         self.restart_pure();
+        self.replay.begin_again(self.pure);
         self.pure = false;
         // Parts hold no references, and leave out what has one.
         self.split.reset(false);
@@ -296,7 +298,7 @@ impl Walker {
         self.memo.clear();
         self.elided.clear();
         self.regions.begin_again();
-        self.devices.clear();
+        self.devices.begin_again();
         self.object_memory.clear();
         self.stamp += 1;
         self.epoch = self.epoch.wrapping_add(1);
@@ -511,6 +513,9 @@ impl Walker {
         self.check_memory()?;
         if self.worker {
             return Ok(self.enc.service()?);
+        }
+        if self.sink.is_file() {
+            self.bound_recording()?;
         }
         if self.devices.hold_back() || !self.stream_out()? {
             self.enc.service()?;

@@ -103,7 +103,7 @@ impl Walker {
             return self.save_function(obj);
         }
         if let Some(Some(value)) = self.replayed(obj, Asked::Reduce) {
-            return self.save_reduced(obj, value);
+            return self.save_reduced(obj, thaw_iterators(value)?);
         }
         let mut value = self.ask_table(obj)?;
         if value.is_none() {

@@ -169,6 +169,108 @@ def test_views_of_one_base_stay_views(d):
         assert offsets == expected, route.__name__
 
 
+# Where a dump can begin again: no callback has been asked, and nothing is kept from before.
+ONCE = (by_callback, by_refusing_callback, OURS["pickler"], protocol_2)
+AGAIN = [route for route in ROUTES if route not in ONCE]
+
+
+@on_driver(hold_us=200)
+def test_views_may_come_before_what_they_are_views_of(d):
+    d.context()
+    base = filled((6, 4), np.dtype("<f4"))
+    cases = [
+        (base[2:], base, base[::-2, 1]),
+        (base[::-2, 1], base.T, base[2:], base),
+        # Nobody has all of the memory.
+        (base[:4], base[2:]),
+        (base[:, :2], base[:, 1:]),
+    ]
+    for views in cases:
+        placed = Placed(d, base)
+        sent = [placed.produce(view) for view in views]
+        expected = address_of(sent[1]) - address_of(sent[0])
+        for route in AGAIN:
+            found = route({"arrays": sent, "again": sent[0]})
+            arrays = found["arrays"]
+            assert found["again"] is arrays[0]
+            assert address_of(arrays[1]) - address_of(arrays[0]) == expected, route.__name__
+            for array, view in zip(arrays, views):
+                equal(array, view)
+                assert array.strides == view.strides
+    if hasattr(d.library, "cudasim_report"):
+        assert d.violations() == []
+
+
+class Counted:
+    """An object that counts how often it is reduced."""
+
+    reduced = 0
+
+    def __reduce__(self):
+        Counted.reduced += 1
+        return Counted, ()
+
+
+class Items(list):
+    """A list whose items can be asked for once."""
+
+    def __reduce__(self):
+        return Items, (), None, iter(self)
+
+
+@on_driver()
+def test_a_dump_that_begins_again_asks_no_object_twice(d):
+    d.context()
+    base = filled((6, 4), np.dtype("<f4"))
+    placed = Placed(d, base)
+    first, second = placed.produce(base[2:]), placed.produce(base)
+    fp.dumps(second)
+    for count in (0, 1, 500, 990):
+        for route in (in_band, OURS["file"]):
+            Counted.reduced = 0
+            sent = [*(Counted() for _ in range(count)), Items([1, 2]), first, Counted(), second]
+            *_, items, view, _, whole = route(sent)
+            assert address_of(view) - address_of(whole) == 32
+            assert (Counted.reduced, items) == (count + 1, [1, 2])
+
+
+@on_driver()
+def test_the_first_array_of_a_process_may_be_a_view(d):
+    d.context()
+    base = filled((6, 4), np.dtype("<f4"))
+    placed = Placed(d, base)
+    view, whole = in_band([placed.produce(base[2:]), placed.produce(base)])
+    assert address_of(view) - address_of(whole) == 32
+
+
+@on_driver()
+def test_a_dump_that_has_met_many_objects_and_no_array_goes_on(d):
+    d.context()
+    base = filled((6, 4), np.dtype("<f4"))
+    placed = Placed(d, base)
+    fp.dumps(placed.produce())
+    Counted.reduced = 0
+    sent = [*(Counted() for _ in range(3000)), placed.produce(base[2:]), placed.produce(base)]
+    *_, view, whole = in_band(sent)
+    assert Counted.reduced == 3000
+    equal(view, base[2:])
+    equal(whole, base)
+
+
+@on_driver()
+def test_views_that_share_no_element_are_apart(d):
+    d.context()
+    base = filled((6, 4), np.dtype("<f4"))
+    placed = Placed(d, base)
+    left, right = in_band([placed.produce(base[:, 0]), placed.produce(base[:, 1])])
+    assert address_of(right) - address_of(left) != 4
+    assert (left.strides, right.strides) == ((4,), (4,))
+
+
+def address_of(array):
+    return array.__cuda_array_interface__["data"][0]
+
+
 @on_driver()
 def test_arrays_that_only_touch_are_apart(d):
     d.context()

@@ -18,6 +18,7 @@ ROUTES = [
     lambda obj: fp.loads(fp.dumps(obj, 2)),
     lambda obj: fp.unpack(fp.pack(obj).to_bytes()),
 ]
+PROTOCOL_2 = 2
 
 
 def layouts(base):
@@ -77,6 +78,21 @@ def test_cupy_arrays(d):
         found = route(sent)
         assert all(type(array) is module.ndarray for array in found.values())
         check(found, views, ["whole", "rows", "columns", "turned", "fortran", "repeated"])
+
+
+@on_driver()
+def test_views_of_a_library_may_come_before_what_they_are_views_of(d):
+    d.context()
+    base = np.arange(24, dtype="<f4").reshape(4, 6)
+    for library in ("cupy", "torch"):
+        module = getattr(stand_ins, library)(d)
+        make = module.array if library == "cupy" else lambda array: module.Tensor.of(d, array)
+        views = {k: v for k, v in layouts(base).items() if k in ("rows", "columns", "whole")}
+        found = arrays(make, views, base)
+        sent = {name: found[name] for name in ("columns", "rows", "whole")}
+        for number, route in enumerate(ROUTES):
+            if number != PROTOCOL_2:
+                check(route(sent), views, ["whole", "rows", "columns"])
 
 
 @on_driver(hold_us=1_000_000)

@@ -73,6 +73,14 @@ def test_numba_arrays(d):
             assert not array.size or found[name].strides == array.strides, name
         offsets = [address(found[name]) - address(found["whole"]) for name in ("rows", "columns")]
         assert offsets == [24, 0]
+    turned = {name: sent[name] for name in ("columns", "rows", "whole")}
+    for route in ROUTES:
+        if route is not pickler:
+            found = route(turned)
+            offsets = [address(found[name]) - address(found["whole"]) for name in turned]
+            assert offsets == [0, 24, 0]
+            for name, array in turned.items():
+                np.testing.assert_array_equal(found[name].copy_to_host(), array.copy_to_host())
     assert REAL or d.violations() == []
 
 
