@@ -19,9 +19,15 @@ use core::ptr::NonNull;
 /// `grow` must return a pointer valid for writes of the returned capacity,
 /// with the first `len` bytes equal to those before; both hold until the next
 /// call or until the storage is dropped. The capacity is at least `needed`.
+/// What `kept` returns is valid for as long, and `grow` may follow it.
 pub unsafe trait Storage {
     /// Makes room for `needed` bytes in all; `None` if memory is out.
     fn grow(&mut self, len: usize, needed: usize) -> Option<(NonNull<u8>, usize)>;
+
+    /// Memory that there is already for the next output, once this one is taken.
+    fn kept(&mut self) -> Option<(NonNull<u8>, usize)> {
+        None
+    }
 }
 
 /// A storage on the Rust heap.
@@ -276,10 +282,10 @@ impl<S: Storage> Out<S> {
     /// again, empty.
     pub fn take<T>(&mut self, take: impl FnOnce(&mut S, usize) -> T) -> T {
         let len = core::mem::take(&mut self.len);
-        self.cap = 0;
-        self.ptr = NonNull::dangling();
         self.failed = false;
-        take(&mut self.storage, len)
+        let taken = take(&mut self.storage, len);
+        (self.ptr, self.cap) = self.storage.kept().unwrap_or((NonNull::dangling(), 0));
+        taken
     }
 
     /// Makes room for `n` more bytes; false, and all forgotten, if it cannot.

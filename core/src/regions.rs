@@ -228,14 +228,18 @@ impl Regions {
 
     /// Forgets what was written; what is wanted whole stays.
     pub fn begin_again(&mut self) {
-        self.written = ByStart::default();
+        if !self.written.all.is_empty() {
+            self.written = ByStart::default();
+        }
         (self.longest, self.compared, self.again) = (0, 0, false);
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.begin_again();
-        self.wanted.clear();
+        if !self.wanted.is_empty() {
+            self.wanted.clear();
+        }
     }
 
     /// Wants a region whole, and those that it overlaps with it.

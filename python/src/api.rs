@@ -92,7 +92,13 @@ pub fn explain(py: Python<'_>, raised: Raised, walker: &Walker, face: Face) -> P
 }
 
 /// Warns of captured variables that were larger than the policy has it.
+#[inline]
 pub fn warn_oversized(py: Python<'_>, oversized: Vec<String>) -> PyResult<()> {
+    if oversized.is_empty() { Ok(()) } else { warn_oversized_cold(py, oversized) }
+}
+
+#[cold]
+fn warn_oversized_cold(py: Python<'_>, oversized: Vec<String>) -> PyResult<()> {
     for text in oversized {
         let text = std::ffi::CString::new(format!("ferropickle: {text}")).unwrap_or_default();
         PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyUserWarning>(), &text, 1)?;

@@ -178,6 +178,13 @@ pub struct Choices {
     pub policy: Option<Arc<Py<PyAny>>>,
 }
 
+impl Choices {
+    /// Gives up the objects in them.
+    pub fn let_go(&mut self) {
+        (self.rules, self.policy) = (None, None);
+    }
+}
+
 /// One choice that is a word: its name, and its words in the order of the enum.
 macro_rules! words {
     ($ty:ident, $name:literal: $($variant:ident = $word:literal),*) => {

@@ -117,8 +117,7 @@ impl ByValue {
     /// Gives up what belongs to the caller.
     pub fn end(&mut self) {
         self.reset();
-        self.choices.rules = None;
-        self.choices.policy = None;
+        self.choices.let_go();
     }
 
     /// A plan of nothing yet.

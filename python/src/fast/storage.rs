@@ -161,6 +161,17 @@ pub fn resize_bytes(bytes: Own, len: usize) -> Result<Own, Raised> {
 // capacity, stay where they are between calls, and `grow` copies or reallocates
 // the first `len` bytes.
 unsafe impl Storage for BytesStorage {
+    #[inline]
+    fn kept(&mut self) -> Option<(NonNull<u8>, usize)> {
+        match self.room {
+            Room::Scratch | Room::Heap => {
+                let ptr = NonNull::new(self.scratch.as_mut_ptr())?;
+                Some((ptr, self.scratch.capacity()))
+            }
+            Room::Bytes(_) => None,
+        }
+    }
+
     fn grow(&mut self, len: usize, needed: usize) -> Option<(NonNull<u8>, usize)> {
         match self.room {
             Room::Heap => {

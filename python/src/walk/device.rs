@@ -83,6 +83,10 @@ impl Devices {
     }
 
     fn forget_bytes(&mut self) {
+        let some = self.depth.is_some() || self.failed.is_some();
+        if !some && self.pending.is_empty() && self.copies.is_empty() {
+            return;
+        }
         self.pending.clear();
         self.pending_bytes = 0;
         self.copies.clear();

@@ -564,8 +564,8 @@ impl Walker {
         self.object_memory.clear();
         self.types.trim();
         self.enc.take_output(BytesStorage::discard);
-        self.replay = Replay::default();
-        self.options = Options::default();
+        self.replay.clear();
+        self.options.choices.let_go();
         self.hooks = Hooks::default();
         self.sink = Sink::memory();
         self.root = None;

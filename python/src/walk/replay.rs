@@ -52,6 +52,16 @@ pub enum Asked {
     Reduce,
 }
 
+impl Replay {
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.recording = false;
+        if !self.results.is_empty() {
+            self.results = HashMap::new();
+        }
+    }
+}
+
 impl Walker {
     /// What was answered before a restart; taken out.
     pub(super) fn replayed(&mut self, obj: Obj, asked: Asked) -> Option<Option<Own>> {
