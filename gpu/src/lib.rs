@@ -7,6 +7,7 @@
 //! | [`plan`] | how many arrays become few copies |
 //! | [`wire`] | what processes tell each other about shared device memory |
 //! | [`beside`] | what goes beside a message that lies in arenas, in part or all |
+//! | [`ticket`] | what stands before such a message where nothing goes beside it |
 //! | `enabled` | the CUDA driver, loaded at run time (feature `cuda`) |
 //! | `disabled` | the same functions where the feature is off: each answers [`GpuError::NotBuilt`] |
 //!
@@ -22,6 +23,7 @@ pub mod beside;
 pub mod plan;
 #[allow(unsafe_code, reason = "whoever names device memory vouches for it")]
 pub mod region;
+pub mod ticket;
 pub mod wire;
 
 #[cfg(not(feature = "cuda"))]

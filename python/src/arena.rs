@@ -46,7 +46,7 @@ impl Arena {
 }
 
 /// The memory of a bytes-like argument.
-fn argument(given: &Bound<'_, PyAny>, name: &str) -> PyResult<Buffer> {
+pub fn argument(given: &Bound<'_, PyAny>, name: &str) -> PyResult<Buffer> {
     let view = View::of_argument(from_bound(given).obj(), name);
     view.map(buffers::kept_view).map_err(|raised| raised.into_py(given.py()))
 }
@@ -247,7 +247,7 @@ impl Arena {
         let choices = policy::choose(policy, Choices::default())?;
         let (arena, bytes) = (self.get()?, argument(message, "message")?);
         let access = Access::of(writable);
-        let object = message::unpack(py, &bytes, true, Some(&arena), access, choices)?;
+        let object = message::unpack(py, &bytes, true, Some(&arena), access, choices, None)?;
         Ok(to_bound(py, object.obj()))
     }
 

@@ -60,6 +60,9 @@ mod _native {
     use super::buffers::PyBuffer;
     #[pymodule_export]
     use super::device::buffer::{Buffer, StandIn, device_store, device_upload};
+    #[cfg(unix)]
+    #[pymodule_export]
+    use super::device::exchange::Exchange;
     #[pymodule_export]
     use super::device::region::Region;
     #[pymodule_export]

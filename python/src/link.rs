@@ -376,12 +376,12 @@ impl Link {
     ) -> PyResult<()> {
         let (bytes, sender) = (fast::bytes_data(stream.obj()), open.sender());
         let content = Content::of_stream(bytes, table)?;
-        let socket = open.socket.as_fd();
+        let (socket, asides) = (open.socket.as_fd(), load.asides());
         if content.is_long()
             && let Some(arena) = &open.arena
             && let Some(head) = content.put(py, arena, false)?
         {
-            let out = Outgoing::whole(&head, sender).with_asides(&load.asides, sender);
+            let out = Outgoing::whole(&head, sender).with_asides(&asides, sender);
             let sent = self.drive(py, socket, out, &load.descriptors, deadline);
             if sent.is_err() {
                 message::withdraw(arena, &head);
@@ -392,7 +392,7 @@ impl Link {
             true => Outgoing::whole(bytes, sender),
             false => Outgoing::parts(content.plan(), content.parts(), sender),
         };
-        let out = out.with_asides(&load.asides, sender);
+        let out = out.with_asides(&asides, sender);
         self.drive(py, socket, out, &load.descriptors, deadline)
     }
 

@@ -117,9 +117,20 @@ pub fn pack<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let py = obj.py();
     let (stream, table) = parcel::pack_native(py, obj, choices)?;
+    packed(py, &stream, &table, arena, kept)
+}
+
+/// The message of a stream, a bytes object, and its buffers.
+pub fn packed<'py>(
+    py: Python<'py>,
+    stream: &Own,
+    table: &BufferTable,
+    arena: Option<&Arena>,
+    kept: bool,
+) -> PyResult<Bound<'py, PyBytes>> {
     let bytes = fast::bytes_data(stream.obj());
     if !table.is_empty() || bytes.len() as u64 >= SLOT_BYTES {
-        let content = Content::of_stream(bytes, &table)?;
+        let content = Content::of_stream(bytes, table)?;
         if content.is_long()
             && let Some(arena) = arena
             && let Some(head) = content.put(py, arena, kept)?
@@ -230,7 +241,7 @@ impl Supply for Arrived {
     }
 }
 
-/// The object of a message in memory that is `borrowed` or ours.
+/// The object of a message in memory that is `borrowed` or ours; what of it lies in memory of devices is `on_devices`.
 pub fn unpack(
     py: Python<'_>,
     bytes: &Buffer,
@@ -238,9 +249,17 @@ pub fn unpack(
     arena: Option<&Arena>,
     access: Access,
     choices: Choices,
+    on_devices: Option<inbound::Arrived>,
 ) -> PyResult<Own> {
     let (stream, supply) = parts_of(py, bytes, borrowed, arena, access)?;
-    parcel::unpack_native(py, stream.as_slice(), supply, choices)
+    parcel::unpack_native(py, stream.as_slice(), mixed(supply, on_devices), choices)
+}
+
+fn mixed(supply: Box<dyn Supply>, on_devices: Option<inbound::Arrived>) -> Box<dyn Supply> {
+    match on_devices {
+        Some(arrived) => Box::new(Mixed::new(supply, arrived)),
+        None => supply,
+    }
 }
 
 /// The stream of a message, and what gives its buffers.
@@ -285,11 +304,7 @@ pub fn unpack_received(
             (stream, Box::new(Streamed(parts, access)))
         }
     };
-    let supply = match on_devices {
-        Some(arrived) => Box::new(Mixed::new(supply, arrived)),
-        None => supply,
-    };
-    parcel::unpack_native(py, stream.as_slice(), supply, choices)
+    parcel::unpack_native(py, stream.as_slice(), mixed(supply, on_devices), choices)
 }
 
 /// Parts with memory of their own.

@@ -119,6 +119,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/buffers.rs", "memory of Python objects as buffers of the core, and back"),
     ("python/src/classify.rs", "fields of types"),
     ("python/src/device/buffer.rs", "device memory that an object keeps, as a source of copies"),
+    ("python/src/device/exchange.rs", "descriptors that a caller gives away"),
     ("python/src/device/staging.rs", "addresses of arrays"),
     ("python/src/error.rs", "the exception that is set, taken and put back"),
     ("python/src/gc.rs", "the collector's switch"),

@@ -169,6 +169,11 @@ impl Arena {
         self.0.head().busy()
     }
 
+    /// Messages that were sent and that nobody has taken.
+    pub fn unread(&self) -> usize {
+        self.0.head().unread()
+    }
+
     /// Whether this use of a slot has not ended: it is written, on its way or held.
     pub fn is_busy(&self, slot: SlotRef) -> bool {
         self.0.head().is_busy(slot)

@@ -355,6 +355,11 @@ impl Shared {
         self.used_slots().filter(|index| self.state(*index).kind != Kind::Free).count()
     }
 
+    /// Messages that were sent and that nobody has taken.
+    pub fn unread(&self) -> usize {
+        self.used_slots().filter(|index| self.state(*index).kind == Kind::Sent).count()
+    }
+
     /// Bytes of the slots that are not free.
     pub fn used(&self) -> u64 {
         let busy = self.used_slots().filter(|index| self.state(*index).kind != Kind::Free);

@@ -11,12 +11,14 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ferropickle_core::shm::{Arena, Reservation, ShmError, SlotRef};
+use ferropickle_core::buffer::Block;
+use ferropickle_core::shm::{Arena, Lease, Reservation, ShmError, SlotRef};
 use ferropickle_core::sys::process::Stamp;
 
 use super::blocks::note_of;
 use super::device::Current;
 use super::ipc::SharedEvent;
+use super::memory::{DeviceBuffer, DeviceOwner};
 use super::shared::{SharedMemory, granule};
 use super::staging::Stager;
 use super::stream::Stream;
@@ -146,6 +148,11 @@ impl DeviceArena {
         self.inner.slots.busy()
     }
 
+    /// Messages that are on their way: nobody has taken them.
+    pub fn unread(&self) -> usize {
+        self.inner.slots.unread()
+    }
+
     /// Packs arrays into a slot, for one receiver or, `kept`, for any number until it is withdrawn. `None` if there is no room
     /// now: the message goes another way. What is queued in the arrays' streams from then on does not change what is sent.
     ///
@@ -256,6 +263,41 @@ impl DeviceArena {
         self.inner.withdraw(sent.slot)
     }
 
+    /// As [`DeviceArena::withdraw`], by the message's note.
+    ///
+    /// # Errors
+    ///
+    /// As [`DeviceArena::withdraw`].
+    pub fn withdraw_noted(&self, note: &SlotNote) -> Result<bool, GpuError> {
+        self.inner.withdraw(slot_of(note))
+    }
+
+    /// Takes a message in the place of a receiver that cannot import the arena: its bytes, in host memory.
+    ///
+    /// # Errors
+    ///
+    /// [`GpuError::Lost`] if it was taken before or withdrawn; [`GpuError::Damaged`] if it is of another arena, or the slot
+    /// smaller than its note says; [`GpuError::NoHostMemory`]; as [`Stager::fetch`]. A message that was taken is given back.
+    pub fn take_bytes(&self, note: &SlotNote) -> Result<Block, GpuError> {
+        let inner = &*self.inner;
+        if note.arena != inner.slots.id() {
+            return Err(GpuError::Damaged("a message lies in another arena"));
+        }
+        let len = usize::try_from(note.len).map_err(|_| GpuError::TooSmall)?;
+        let lease = inner.slots.take(slot_of(note))?;
+        let (place, room) = lease.place();
+        let end = place.checked_add(room).filter(|&end| end <= inner.memory.size() as u64);
+        if end.is_none() || note.len > room {
+            return Err(GpuError::Damaged("a message does not lie in its arena"));
+        }
+        let mut bytes = Block::zeroed(len).ok_or(GpuError::NoHostMemory(len))?;
+        let (device, address) = (inner.stager.device(), inner.memory.address() + place);
+        let held = Arc::new(Taken { _lease: lease, _arena: self.clone() });
+        let buffer = DeviceBuffer::new(device, held, None, address, len);
+        inner.stager.fetch(&[buffer], &mut [bytes.as_mut_slice()])?;
+        Ok(bytes)
+    }
+
     /// Takes back what was sent longer than `deadline` ago and nobody has taken, and frees what dead receivers had. How many
     /// messages it were.
     ///
@@ -281,6 +323,18 @@ impl DeviceArena {
         }
         Ok(freed)
     }
+}
+
+/// A message of our own that we have taken.
+struct Taken {
+    _lease: Lease,
+    _arena: DeviceArena,
+}
+
+impl DeviceOwner for Taken {}
+
+fn slot_of(note: &SlotNote) -> SlotRef {
+    SlotRef { index: note.index, generation: note.generation }
 }
 
 impl Inner {

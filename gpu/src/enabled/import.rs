@@ -102,6 +102,19 @@ impl DevicePeer {
         self.inner.slots.id()
     }
 
+    /// Whether nothing comes by it any more: its maker has ended, and every message in it but `answers`, which nobody waits for.
+    pub fn is_over(&self, answers: &[SlotNote]) -> bool {
+        let slots = &self.inner.slots;
+        if self.inner.maker_lives() {
+            return false;
+        }
+        for SlotNote { index, generation, .. } in answers {
+            slots.withdraw(SlotRef { index: *index, generation: *generation });
+        }
+        slots.reclaim(false);
+        slots.busy() == 0
+    }
+
     /// Takes a message and waits until it is filled, `patience` at most: its arrays may wait for long work of the sender's. The
     /// buffer is the sender's memory: it is given back when the last part of
     /// the buffer is gone, for which the device's work is waited for if its address was asked for. `Stager::copy_out` makes it

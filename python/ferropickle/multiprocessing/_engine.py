@@ -28,7 +28,7 @@ from ferropickle.multiprocessing._member import Function, Member, Task
 from ferropickle.multiprocessing._transport import Packer
 from ferropickle.multiprocessing._watch import Watch
 from ferropickle.multiprocessing._wire import DONE, FAILED, READY, Frame
-from ferropickle.multiprocessing._worker import APPLY
+from ferropickle.multiprocessing._worker import APPLY, ON_DEVICE
 
 if TYPE_CHECKING:
     from ferropickle._native import Policy
@@ -133,11 +133,11 @@ class Engine:
             self._requests.put(_Request(job, mode, None, iter([payload]), current_policy.get(None)))
             return
         try:
-            task = Task(job, 0, mode, self._packer.pack(payload))
+            message = self._packer.pack(payload)
         except Exception as error:
             job.set(0, False, error)
             return
-        self._push(task)
+        self._push(Task(job, 0, self._mode(mode, current_policy.get(None)), message))
         if not self._send_next():
             self._wake()
 
@@ -227,9 +227,18 @@ class Engine:
             except Exception as error:
                 job.set(length, False, error)
             else:
-                self._push(Task(job, length, request.mode, message, function))
+                mode = self._mode(request.mode, policy)
+                self._push(Task(job, length, mode, message, function))
                 self._send_next()
             length += 1
+
+    def _mode(self, mode: int, policy: Policy | None) -> int:
+        """How a task is to be called, and how its arrays on devices come back.
+
+        What a worker sends first goes by the host anyway.
+        """
+        on_device = policy is not None and policy.device != "host" and self._maxtasks != 1
+        return mode | ON_DEVICE if on_device else mode
 
     def _wait_for_room(self) -> bool:
         """Wait until another task may be pickled ahead; False if none will be."""

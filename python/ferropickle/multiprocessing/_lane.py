@@ -1,5 +1,7 @@
 """Where messages lie on their way: an arena that the processes share, or the message itself.
 
+Arrays on devices may lie there, in memory that the processes map: `_offers.py`.
+
 A lane is inherited by a fork, and goes to other children as a descriptor.
 """
 
@@ -10,10 +12,12 @@ from multiprocessing import reduction
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from ferropickle._native import Arena, dumps, loads
+from ferropickle._native import Arena, DeviceExchange, dumps, loads
 
 if TYPE_CHECKING:
     from ferropickle._native import Policy
+
+TICKET = b"\xfbFT\x01"  # with it a message begins whose arrays lie on devices, in part or all
 
 
 class Lane:
@@ -24,6 +28,7 @@ class Lane:
 
     def __init__(self, arena: Arena | None) -> None:
         self._arena = arena
+        self._exchange = DeviceExchange()
         if arena is not None:
             _known[_identity(arena.fd)] = self
 
@@ -36,7 +41,12 @@ class Lane:
         """
         if self._arena is None:
             return dumps(obj, 5, policy=policy)
-        return self._arena.pack(obj, policy, keep=keep)
+        if keep or policy.device == "host" or policy.require_stock:
+            return self._arena.pack(obj, policy, keep=keep)
+        from ferropickle.multiprocessing import _offers
+
+        _offers.register(self._exchange)
+        return self._exchange.pack(obj, self._arena, policy, _offers.address)
 
     def unpack(self, message: Any) -> Any:
         """The object of a message. Its arrays are views of the arena, theirs alone.
@@ -45,11 +55,19 @@ class Lane:
         """
         if self._arena is None:
             return loads(message)
-        return self._arena.unpack(message)
+        if message[:4] != TICKET:
+            return self._arena.unpack(message)
+        from ferropickle.multiprocessing import _offers
+
+        return self._exchange.unpack(message, self._arena, _offers.ask)
 
     def withdraw(self, message: Any) -> None:
         """A message will not be unpacked any more."""
-        if self._arena is not None and not self._arena.closed:
+        if self._arena is None or self._arena.closed:
+            return
+        if message[:4] == TICKET:
+            self._exchange.withdraw(message, self._arena)
+        else:
             self._arena.withdraw(message)
 
     def reclaim(self) -> None:
@@ -64,6 +82,7 @@ class Lane:
 
     def close(self) -> None:
         """End the use of it here. What was unpacked stays."""
+        self._exchange.close()
         if self._arena is not None:
             self._arena.close()
 

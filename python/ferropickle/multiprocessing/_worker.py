@@ -7,6 +7,7 @@ from itertools import starmap
 from multiprocessing.pool import MaybeEncodingError  # type: ignore[attr-defined]
 from typing import Any
 
+from ferropickle._native import Policy, current_policy
 from ferropickle.multiprocessing import _main
 from ferropickle.multiprocessing._errors import rebuild_with_traceback, text_of
 from ferropickle.multiprocessing._lane import Lane
@@ -15,6 +16,7 @@ from ferropickle.multiprocessing._wire import DONE, FAILED, FORGET, RAISED, READ
 
 # How a task is to be called.
 APPLY, ONE, MAP, STARMAP = 0, 1, 2, 3
+ON_DEVICE = 0x80  # with one of these: arrays on devices stay there on their way back
 
 
 class Raised:
@@ -79,7 +81,7 @@ def run(frame: Frame, functions: dict[int, Callable[..., Any]], packer: Packer) 
             message=packed(packer, Raised(error), error),
         )
     try:
-        message = packer.pack(result)
+        message = packer.pack(result, answering(frame.mode, current_policy.get(None)))
     except Exception as error:
         failed = MaybeEncodingError(error, result)
         return Frame(RAISED, job=frame.job, index=frame.index, message=packer.pack(failed))
@@ -91,15 +93,31 @@ def call(frame: Frame, functions: dict[int, Callable[..., Any]], lane: Lane) -> 
     if frame.function_message:
         functions[frame.function] = lane.unpack(frame.function_message)
     given = lane.unpack(frame.message)
-    if frame.mode == APPLY:
+    mode = frame.mode & ~ON_DEVICE
+    if mode == APPLY:
         function, args, kwargs = given
         return function(*args, **kwargs)
     function = functions[frame.function]
-    if frame.mode == ONE:
+    if mode == ONE:
         return function(given)
-    if frame.mode == MAP:
+    if mode == MAP:
         return list(map(function, given))
     return list(starmap(function, given))
+
+
+_answering: tuple[Policy | None, Policy] = (None, Policy(device="auto"))
+
+
+def answering(mode: int, own: Policy | None) -> Policy | None:
+    """The policy for the result of a task, where the worker's `own` is this."""
+    global _answering
+    if not mode & ON_DEVICE or (own is not None and own.device != "host"):
+        return own
+    known, made = _answering
+    if known is not own:
+        made = Policy(**{**(own or Policy())._choices(), "device": "auto"})
+        _answering = own, made
+    return made
 
 
 def packed(packer: Packer, raised: Raised, error: BaseException) -> bytes:

@@ -1,4 +1,4 @@
-//! Arrays on devices that come over a link: from arenas that the other end has offered.
+//! Arrays on devices that come from another process: from arenas that it has offered.
 
 use super::buffer::{Buffer, fetch};
 use crate::buffers;
@@ -9,10 +9,12 @@ use crate::policy::Choices;
 use crate::types::from_bound;
 use ferropickle_core::buffer::Buffer as HostBuffer;
 use ferropickle_core::shm::{self, SlotRef};
+use ferropickle_core::sys::process::Stamp;
 use ferropickle_gpu::beside::{Beside, Offer, Place, Places};
 use ferropickle_gpu::wire::SlotNote;
-use ferropickle_gpu::{DeviceBuffer, DevicePeer, GpuError, open_device, probe};
+use ferropickle_gpu::{DeviceBuffer, DeviceId, DevicePeer, GpuError, Stager, open_device, probe};
 use pyo3::prelude::*;
+use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -20,7 +22,7 @@ use std::time::Duration;
 /// The arenas that messages may lie in.
 pub type Arenas = Arc<Vec<Arc<Arena>>>;
 
-/// An arena of the other end's.
+/// An arena of another process's.
 pub struct Arena {
     offer: Offer,
     /// Kept for other processes, which may be given this end of the link.
@@ -30,7 +32,7 @@ pub struct Arena {
 
 impl Arena {
     /// The arena as this process has it.
-    fn peer(&self) -> Result<&DevicePeer, GpuError> {
+    pub fn peer(&self) -> Result<&DevicePeer, GpuError> {
         if let Some(peer) = self.imported.get() {
             return Ok(peer);
         }
@@ -69,8 +71,35 @@ impl Inbound {
         core::mem::replace(&mut *arenas, Arc::new(kept))
     }
 
+    /// The arena with this number, if it has come.
+    pub fn find(&self, id: u64) -> Option<Arc<Arena>> {
+        self.arenas().iter().find(|arena| arena.offer.arena.id == id).cloned()
+    }
+
+    /// Gives arenas up by which nothing comes any more.
+    pub fn prune(&self) {
+        let over = |arena: &Arena| {
+            let answers = [arena.offer.trial, arena.offer.refusal];
+            let ended = || Stamp::from_word(arena.offer.arena.maker).is_none_or(|s| !s.alive());
+            arena.imported.get().map_or_else(ended, |peer| peer.is_over(&answers))
+        };
+        let over: Vec<Arc<Arena>> =
+            self.arenas().iter().filter(|arena| over(arena)).cloned().collect();
+        let is_over = |arena: &Arc<Arena>| over.iter().any(|known| Arc::ptr_eq(known, arena));
+        let old = {
+            let mut arenas = self.arenas.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = arenas.iter().filter(|arena| !is_over(arena)).cloned().collect();
+            core::mem::replace(&mut *arenas, Arc::new(kept))
+        };
+        drop((old, over));
+    }
+
     /// Imports an arena, if this process can: else the other end is told, and messages go on coming by the host.
-    fn accept(&self, offer: Offer, descriptors: Vec<OwnedFd>) -> Result<(), GpuError> {
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    pub fn accept(&self, offer: Offer, descriptors: Vec<OwnedFd>) -> Result<(), GpuError> {
         let Ok(descriptors) = descriptors.try_into() else { return Ok(()) };
         let arena = Arena { offer, descriptors, imported: OnceLock::new() };
         let peer = match arena.peer() {
@@ -154,10 +183,30 @@ fn refuse(offer: &Offer, slots: OwnedFd) {
     }
 }
 
+/// Memory of a message, or of one of its buffers, that lay in an arena.
+#[derive(Clone)]
+pub enum Part {
+    /// The arena's, or a copy of that on its device.
+    Device(DeviceBuffer),
+    /// A copy of that in host memory.
+    Host(HostBuffer),
+}
+
+impl Part {
+    /// A part of it; `None` if it does not lie within.
+    fn part(&self, from: u64, len: u64) -> Option<Part> {
+        let (from, len) = (usize::try_from(from).ok()?, usize::try_from(len).ok()?);
+        match self {
+            Part::Device(memory) => memory.part(from, len).map(Part::Device),
+            Part::Host(bytes) => bytes.part(from, len).map(Part::Host),
+        }
+    }
+}
+
 /// The buffers of a message that lie in arenas.
 pub struct Arrived {
-    slots: Vec<DeviceBuffer>,
-    rows: std::vec::IntoIter<Place>,
+    /// With their numbers.
+    parts: std::vec::IntoIter<(u64, Part)>,
     /// Their bytes are wanted: the receiver's policy says where they go.
     fetched: bool,
 }
@@ -180,27 +229,70 @@ impl Arrived {
                 let none = GpuError::Unshareable("it does not have the memory");
                 let peer = arena.ok_or(none)?.peer()?;
                 // The sender has filled it before it told.
-                peer.receive(&note.bytes(), Duration::ZERO)
+                peer.receive(&note.bytes(), Duration::ZERO).map(Part::Device)
             };
-            places.slots.iter().map(take).collect::<Result<Vec<_>, _>>()
+            let slots = places.slots.iter().map(take).collect::<Result<Vec<_>, _>>()?;
+            Arrived::parts(&slots, &places.rows)
         });
-        let slots = taken.map_err(|error| raise_gpu(&error).into_py(py))?;
+        Arrived::of(py, taken, choices)
+    }
+
+    /// The message of these slots, on their device copied out of them: they are free again when this returns, unless there is no
+    /// memory for that.
+    ///
+    /// # Errors
+    ///
+    /// DeviceError if a buffer does not lie in its slot.
+    pub fn copied(
+        py: Python<'_>,
+        slots: Vec<Part>,
+        rows: &[Place],
+        choices: &Choices,
+    ) -> PyResult<Arrived> {
         let fetched = has_place(py, choices)?;
-        Ok(Arrived { slots, rows: places.rows.into_iter(), fetched })
+        let parts = py.detach(move || {
+            let mut parts = Arrived::parts(&slots, rows)?;
+            if !fetched {
+                copy_out(&mut parts);
+            }
+            drop(slots);
+            Ok(parts)
+        });
+        Arrived::of(py, parts, choices)
+    }
+
+    fn parts(slots: &[Part], rows: &[Place]) -> Result<Vec<(u64, Part)>, GpuError> {
+        let part = |row: &Place| {
+            let part = slots.get(row.slot as usize).and_then(|slot| slot.part(row.from, row.len));
+            part.map(|part| (row.buffer, part)).ok_or(GpuError::TooSmall)
+        };
+        rows.iter().map(part).collect()
+    }
+
+    fn of(
+        py: Python<'_>,
+        parts: Result<Vec<(u64, Part)>, GpuError>,
+        choices: &Choices,
+    ) -> PyResult<Arrived> {
+        let parts = parts.map_err(|error| raise_gpu(&error).into_py(py))?;
+        // From here on the memory is let go of without the GIL.
+        let mut arrived = Arrived { parts: parts.into_iter(), fetched: false };
+        arrived.fetched = has_place(py, choices)?;
+        Ok(arrived)
     }
 
     /// The buffer with this number; `None` if it is of the host's.
     fn object(&mut self, number: u64) -> Result<Option<Own>, Raised> {
-        if self.rows.as_slice().first().is_none_or(|row| row.buffer != number) {
+        if self.parts.as_slice().first().is_none_or(|(buffer, _)| *buffer != number) {
             return Ok(None);
         }
-        let Some(row) = self.rows.next() else { return Ok(None) };
-        let part = (self.slots.get(row.slot as usize)).and_then(|slot| {
-            slot.part(usize::try_from(row.from).ok()?, usize::try_from(row.len).ok()?)
-        });
-        let part = part.ok_or_else(|| raise_gpu(&GpuError::TooSmall))?;
+        let memory = match self.parts.next() {
+            Some((_, Part::Device(memory))) => memory,
+            Some((_, Part::Host(bytes))) => return buffers::object_of(bytes, false).map(Some),
+            None => return Ok(None),
+        };
         Python::attach(|py| {
-            let buffer = Buffer::new(part);
+            let buffer = Buffer::new(memory);
             if self.fetched {
                 let bytes = fetch(py, &[&buffer]).map_err(Raised::from_py)?;
                 let bytes = bytes.into_iter().next().ok_or_else(Raised::no_memory)?;
@@ -214,9 +306,30 @@ impl Arrived {
 
 impl Drop for Arrived {
     fn drop(&mut self) {
-        let slots = core::mem::take(&mut self.slots);
+        let parts = core::mem::take(&mut self.parts);
         // What waits for the device does so without the GIL.
-        Python::try_attach(|py| py.detach(move || drop(slots)));
+        Python::try_attach(|py| py.detach(move || drop(parts)));
+    }
+}
+
+/// Puts copies of our own in the place of what lies in arenas, one allocation for each device; what there is no memory for
+/// stays where it lies.
+fn copy_out(parts: &mut [(u64, Part)]) {
+    let mut by_device: BTreeMap<DeviceId, (Vec<usize>, Vec<DeviceBuffer>)> = BTreeMap::new();
+    for (number, (_, part)) in parts.iter().enumerate() {
+        if let Part::Device(memory) = part {
+            let (numbers, from) = by_device.entry(memory.device().id()).or_default();
+            numbers.push(number);
+            from.push(memory.clone());
+        }
+    }
+    for (numbers, from) in by_device.into_values() {
+        let copies = from.first().map(|first| Stager::of(first.device()).copy_out(&from));
+        for (number, copy) in
+            numbers.into_iter().zip(copies.and_then(Result::ok).into_iter().flatten())
+        {
+            parts[number].1 = Part::Device(copy);
+        }
     }
 }
 

@@ -8,9 +8,12 @@
 //! | how bytes come from devices and get there | `staging.rs` |
 //! | when that happens in a dump | `python/src/walk/device.rs` |
 //! | how they go to another process by an arena, and come from there | `outbound.rs`, `inbound.rs` |
+//! | the same where the reader is not known: by queues, pipes and pools | `exchange.rs` |
 //! | where arrays land in a load | `python/src/build/device.rs`, `python/ferropickle/_landing.py`; how their elements get there: `_uploads.py` beside it |
 
 pub mod buffer;
+#[cfg(unix)]
+pub mod exchange;
 pub mod inbound;
 pub mod outbound;
 pub mod region;

@@ -22,8 +22,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// An arena has room for so many messages like the one that it was made for.
+/// An arena for one reader has room for so many messages like the one that it was made for.
 const MESSAGES: u64 = 2;
+
+/// One for readers of any number.
+const MESSAGES_FOR_MANY: u64 = 4;
 
 /// No arena is smaller.
 const LEAST_BYTES: u64 = 16 << 20;
@@ -54,10 +57,17 @@ struct Routes {
     pid: u32,
 }
 
-/// The arenas by which one end of a link sends.
-#[derive(Default)]
+/// The arenas by which one end of a link sends, or a process to those who share a lane with it.
 pub struct Outbound {
     routes: Mutex<Routes>,
+    /// An arena has room for so many messages.
+    messages: u64,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self { routes: Mutex::default(), messages: MESSAGES }
+    }
 }
 
 /// How a message goes.
@@ -72,18 +82,33 @@ enum Way {
 /// What a message has beside it.
 #[derive(Default)]
 pub struct Load {
-    /// For the other end, in this order.
-    pub asides: Vec<Vec<u8>>,
     /// What goes with the first byte.
     pub descriptors: Vec<OwnedFd>,
+    /// The arena that is offered, and how.
+    pub made: Option<(DeviceArena, Offer)>,
+    /// Where buffers lie that are in arenas.
+    pub places: Option<Places>,
     slots: Vec<(DeviceArena, Sent)>,
     offered: Option<DeviceId>,
 }
 
+impl Load {
+    /// What goes beside the message, in this order.
+    pub fn asides(&self) -> Vec<Vec<u8>> {
+        let offer = self.made.as_ref().map(|(_, offer)| offer.bytes());
+        offer.into_iter().chain(self.places.as_ref().map(Places::bytes)).collect()
+    }
+}
+
 /// A buffer that is memory of a device: which of the message's it is.
-type Row<'py> = (usize, Bound<'py, Region>);
+pub type Row<'py> = (usize, Bound<'py, Region>);
 
 impl Outbound {
+    /// One whose messages may be read by any of several processes.
+    pub fn for_many() -> Self {
+        Self { messages: MESSAGES_FOR_MANY, ..Self::default() }
+    }
+
     /// The buffers of a message without those that lie in arenas, and what tells of these.
     ///
     /// `bound`: no arena is larger.
@@ -131,10 +156,9 @@ impl Outbound {
             }
         }
         places.rows.sort_by_key(|row| row.buffer);
-        if !places.rows.is_empty() {
-            load.asides.push(places.bytes());
-        }
-        on_host(py, table, by_host, &places).map(Some)
+        let table = on_host(py, table, by_host, &places);
+        load.places = (!places.rows.is_empty()).then_some(places);
+        table.map(Some)
     }
 
     /// Puts arrays of a device into its arena; `None` if they go by the host.
@@ -151,7 +175,7 @@ impl Outbound {
         match self.way(device, bytes, bound, load.offered.is_none()) {
             Way::Host => Ok(None),
             Way::Make(replaces) => {
-                let made = py.detach(|| Made::new(device, bytes, bound, replaces));
+                let made = py.detach(|| self.make(device, bytes, bound, replaces));
                 load.offered = self.made(py, device, bytes, made, load).then_some(device);
                 Ok(None)
             }
@@ -209,6 +233,13 @@ impl Outbound {
         accepted
     }
 
+    /// The arenas in use, and whether it is known that they can be: until then they are to be offered.
+    pub fn in_use(&self) -> Vec<(u64, bool)> {
+        let routes = self.routes();
+        let known = |route: &Route| Some((route.arena.as_ref()?.id(), route.answer.is_none()));
+        routes.by_device.values().filter_map(known).collect()
+    }
+
     fn routes(&self) -> MutexGuard<'_, Routes> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -240,6 +271,32 @@ impl Outbound {
         Way::Make(route.arena.as_ref().map_or(0, DeviceArena::id))
     }
 
+    /// An arena with an offer of it.
+    fn make(
+        &self,
+        device: DeviceId,
+        bytes: u64,
+        bound: u64,
+        replaces: u64,
+    ) -> Result<Made, GpuError> {
+        let capacity = bytes.saturating_mul(self.messages).max(LEAST_BYTES).min(bound);
+        let capacity = usize::try_from(capacity).map_err(|_| GpuError::NoHostMemory(usize::MAX))?;
+        let arena = DeviceArena::new(&Stager::of(&open_device(device)?), capacity)?;
+        let nothing = || {
+            let sent = arena.send_filled(&[], false)?;
+            sent.ok_or(GpuError::Damaged("a new arena has no room"))
+        };
+        let answer = Answer { trial: nothing()?, refusal: nothing()? };
+        let export = arena.export()?;
+        let offer = Offer {
+            arena: ArenaNote::read(&export.note)?,
+            trial: SlotNote::read(&answer.trial.note)?,
+            refusal: SlotNote::read(&answer.refusal.note)?,
+            replaces,
+        };
+        Ok(Made { arena, answer, offer, descriptors: vec![export.memory, export.slots] })
+    }
+
     /// Notes what became of making an arena; whether it is offered.
     fn made(
         &self,
@@ -256,9 +313,9 @@ impl Outbound {
             route.in_the_making = false;
             match made {
                 Ok(made) => {
-                    old = route.arena.replace(made.arena);
+                    old = route.arena.replace(made.arena.clone());
                     route.answer = Some(Box::new(made.answer));
-                    load.asides.push(made.offer.bytes());
+                    load.made = Some((made.arena, made.offer));
                     load.descriptors = made.descriptors;
                     true
                 }
@@ -308,27 +365,6 @@ struct Made {
     descriptors: Vec<OwnedFd>,
 }
 
-impl Made {
-    fn new(device: DeviceId, bytes: u64, bound: u64, replaces: u64) -> Result<Made, GpuError> {
-        let capacity = bytes.saturating_mul(MESSAGES).max(LEAST_BYTES).min(bound);
-        let capacity = usize::try_from(capacity).map_err(|_| GpuError::NoHostMemory(usize::MAX))?;
-        let arena = DeviceArena::new(&Stager::of(&open_device(device)?), capacity)?;
-        let nothing = || {
-            let sent = arena.send_filled(&[], false)?;
-            sent.ok_or(GpuError::Damaged("a new arena has no room"))
-        };
-        let answer = Answer { trial: nothing()?, refusal: nothing()? };
-        let export = arena.export()?;
-        let offer = Offer {
-            arena: ArenaNote::read(&export.note)?,
-            trial: SlotNote::read(&answer.trial.note)?,
-            refusal: SlotNote::read(&answer.refusal.note)?,
-            replaces,
-        };
-        Ok(Made { arena, answer, offer, descriptors: vec![export.memory, export.slots] })
-    }
-}
-
 /// Adds where the parts of a slot are, as the other end is told.
 fn add_slot(places: &mut Places, rows: &[Row<'_>], sent: &Sent) -> Result<(), GpuError> {
     let slot = places.slots.len() as u32;
@@ -341,7 +377,7 @@ fn add_slot(places: &mut Places, rows: &[Row<'_>], sent: &Sent) -> Result<(), Gp
 }
 
 /// The rows of a table that are memory of devices.
-fn regions_of<'py>(py: Python<'py>, table: &BufferTable) -> PyResult<Vec<Row<'py>>> {
+pub fn regions_of<'py>(py: Python<'py>, table: &BufferTable) -> PyResult<Vec<Row<'py>>> {
     let mut rows = Vec::new();
     for (number, (desc, buffer)) in table.iter().enumerate() {
         if let Some(object) = buffers::device_of(desc, buffer) {
