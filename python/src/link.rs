@@ -475,7 +475,10 @@ impl Link {
             choices.device != DeviceChoice::Host && !choices.require_stock
         });
         let Some(arena) = arena else {
-            let (stream, table) = parcel::pack_native(py, obj, choices)?;
+            // Memory of a device that is to be shared is refused, not copied.
+            let shared = choices.share && choices.device != DeviceChoice::Host;
+            let pack = if shared { parcel::pack_regions } else { parcel::pack_native };
+            let (stream, table) = pack(py, obj, choices)?;
             return self.send_packed(py, &open, &stream, &table, &Load::default(), deadline);
         };
         let (stream, table) = parcel::pack_regions(py, obj, choices)?;

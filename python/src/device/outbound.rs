@@ -2,12 +2,16 @@
 //!
 //! The first message that has arrays of a device brings the other end an offer of an arena there, and goes by the host. Who
 //! imports the arena takes a message that the offer names, who cannot takes another, and nothing comes back by the socket: the sender
-//! sees in the arena's table which was taken. Until then messages go by the host, and for ever after a refusal.
+//! sees in the arena's table which was taken. Until then messages go by the host, and for ever after a refusal. Who has not answered is
+//! offered one arena, and no large one: `unanswered.rs`.
 
 use super::region::Region;
 use super::staging::{Want, download, source_of};
+use super::unanswered::{MOST_FIRST, Unanswered};
+use crate::api;
 use crate::buffers;
 use crate::error::{Raised, raise_gpu};
+use crate::policy::Face;
 use crate::types::to_bound;
 use ferropickle_core::buffer::{ALIGN, Block, Buffer as HostBuffer, BufferDesc, BufferTable};
 use ferropickle_core::sys::process;
@@ -20,6 +24,7 @@ use ferropickle_gpu::{
 use pyo3::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
+use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// An arena for one reader has room for so many messages like the one that it was made for.
@@ -37,6 +42,8 @@ struct Route {
     arena: Option<DeviceArena>,
     /// How the other end answers; `None` when it has accepted.
     answer: Option<Box<Answer>>,
+    /// What the first arena takes, as long as there is no answer.
+    unanswered: Option<Unanswered>,
     /// No arena for messages of so many bytes can be had.
     refused_from: Option<u64>,
     /// A thread is making an arena.
@@ -150,9 +157,10 @@ impl Outbound {
         let mut by_host = Vec::new();
         for (device, rows) in by_device {
             let raise = |error| raise_gpu(&error).into_py(py);
-            match self.put(py, device, &rows, bound, load).map_err(raise)? {
-                Some(sent) => add_slot(&mut places, &rows, &sent).map_err(raise)?,
-                None => by_host.extend(rows),
+            match self.put(py, device, &rows, bound, load) {
+                Ok(Some(sent)) => add_slot(&mut places, &rows, &sent).map_err(raise)?,
+                Ok(None) => by_host.extend(rows),
+                Err(error) => return Err(blamed(py, &rows, raise(error))),
             }
         }
         places.rows.sort_by_key(|row| row.buffer);
@@ -175,7 +183,8 @@ impl Outbound {
         match self.way(device, bytes, bound, load.offered.is_none()) {
             Way::Host => Ok(None),
             Way::Make(replaces) => {
-                let made = py.detach(|| self.make(device, bytes, bound, replaces));
+                let room = if replaces == 0 { self.first_room(bytes) } else { bytes };
+                let made = py.detach(|| self.make(device, room, bound, replaces));
                 load.offered = self.made(py, device, bytes, made, load).then_some(device);
                 Ok(None)
             }
@@ -184,6 +193,10 @@ impl Outbound {
                     && !self.is_accepted(py, device, &arena, answer)
                 {
                     return Ok(None);
+                }
+                if (arena.capacity() as u64) < bytes {
+                    // Now a larger one may be offered.
+                    return self.put(py, device, rows, bound, load);
                 }
                 let sources: Vec<Source> =
                     rows.iter().map(|(_, region)| source_of(region.get())).collect();
@@ -223,7 +236,7 @@ impl Outbound {
             && route.arena.as_ref().is_some_and(|known| known.id() == arena.id())
             && (refused || accepted)
         {
-            route.answer = None;
+            (route.answer, route.unanswered) = (None, None);
             if refused {
                 route.refused_from = Some(0);
                 given_up = route.arena.take();
@@ -259,7 +272,7 @@ impl Outbound {
             return Way::Host;
         }
         if let Some(arena) = &route.arena
-            && arena.capacity() as u64 >= bytes
+            && (arena.capacity() as u64 >= bytes || route.answer.is_some())
         {
             return Way::Arena(arena.clone(), route.answer.clone());
         }
@@ -267,8 +280,23 @@ impl Outbound {
         if refused || bytes > bound || !may_offer {
             return Way::Host;
         }
+        if route.arena.is_none() {
+            let room = self.capacity(self.first_room(bytes), bound);
+            let Some(unanswered) = Unanswered::take(room) else { return Way::Host };
+            route.unanswered = Some(unanswered);
+        }
         route.in_the_making = true;
         Way::Make(route.arena.as_ref().map_or(0, DeviceArena::id))
+    }
+
+    /// Bytes of an arena for messages of `bytes`.
+    fn capacity(&self, bytes: u64, bound: u64) -> u64 {
+        bytes.saturating_mul(self.messages).max(LEAST_BYTES).min(bound)
+    }
+
+    /// For messages of which size the first arena is made: a large message has a larger one made once the other end has answered.
+    fn first_room(&self, bytes: u64) -> u64 {
+        if self.capacity(bytes, u64::MAX) <= MOST_FIRST { bytes } else { 0 }
     }
 
     /// An arena with an offer of it.
@@ -279,7 +307,7 @@ impl Outbound {
         bound: u64,
         replaces: u64,
     ) -> Result<Made, GpuError> {
-        let capacity = bytes.saturating_mul(self.messages).max(LEAST_BYTES).min(bound);
+        let capacity = self.capacity(bytes, bound);
         let capacity = usize::try_from(capacity).map_err(|_| GpuError::NoHostMemory(usize::MAX))?;
         let arena = DeviceArena::new(&Stager::of(&open_device(device)?), capacity)?;
         let nothing = || {
@@ -319,12 +347,10 @@ impl Outbound {
                     load.descriptors = made.descriptors;
                     true
                 }
-                Err(GpuError::Failed { .. }) => {
-                    route.refused_from = Some(bytes);
-                    false
-                }
-                Err(_) => {
-                    route.refused_from = Some(0);
+                Err(error) => {
+                    let of_size = matches!(error, GpuError::Failed { .. });
+                    route.refused_from = Some(if of_size { bytes } else { 0 });
+                    route.unanswered = None;
                     false
                 }
             }
@@ -394,17 +420,9 @@ fn on_host(
     rows: Vec<Row<'_>>,
     places: &Places,
 ) -> PyResult<BufferTable> {
-    let mut blocks = Vec::with_capacity(rows.len());
-    for (number, region) in &rows {
-        let block = Block::zeroed(region.get().layout().len_bytes());
-        blocks.push((*number, block.ok_or_else(|| Raised::no_memory().into_py(py))?));
-    }
-    let wants = rows
-        .iter()
-        .zip(&mut blocks)
-        .filter_map(|((_, region), (_, block))| Want::of(region.get(), block.as_mut_slice()));
-    download(py, wants.collect())?;
-    let mut fetched: HashMap<usize, Block> = blocks.into_iter().collect();
+    let blocks = fetched(py, &rows).map_err(|error| blamed(py, &rows, error))?;
+    let numbers = rows.iter().map(|(number, _)| *number);
+    let mut fetched: HashMap<usize, Block> = numbers.zip(blocks).collect();
     let mut placed = places.rows.iter().map(|row| row.buffer as usize).peekable();
     let mut made = BufferTable::default();
     for (number, (desc, buffer)) in table.iter().enumerate() {
@@ -418,4 +436,26 @@ fn on_host(
         made.push(row.0, row.1);
     }
     Ok(made)
+}
+
+/// The bytes of arrays, in one go for each device.
+fn fetched(py: Python<'_>, rows: &[Row<'_>]) -> PyResult<Vec<Block>> {
+    let block = |(_, region): &Row<'_>| Block::zeroed(region.get().layout().len_bytes());
+    let blocks: Option<Vec<Block>> = rows.iter().map(block).collect();
+    let mut blocks = blocks.ok_or_else(|| Raised::no_memory().into_py(py))?;
+    let wants = (rows.iter().zip(&mut blocks))
+        .filter_map(|((_, region), block)| Want::of(region.get(), block.as_mut_slice()));
+    download(py, wants.collect())?;
+    Ok(blocks)
+}
+
+/// The error of arrays that were copied together, with the path to the one that cannot be copied alone.
+#[cold]
+fn blamed(py: Python<'_>, rows: &[Row<'_>], error: PyErr) -> PyErr {
+    let alone = rows.iter().find_map(|row| {
+        let error = fetched(py, slice::from_ref(row)).err()?;
+        Some((error, row.1.get().path()))
+    });
+    let (error, path) = alone.unwrap_or((error, "obj"));
+    api::explain_at(py, error, path, Face::Own)
 }

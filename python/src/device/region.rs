@@ -10,6 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 
 /// The elements of an array on a device. In a stream it stands for their bytes,
 /// the last index fastest.
@@ -35,6 +36,8 @@ pub struct Region {
     layout: Layout,
     stream: Option<StreamRef>,
     device: Option<DeviceId>,
+    /// Where the array is in the object that is sent.
+    path: OnceLock<Box<str>>,
 }
 
 #[pymethods]
@@ -73,7 +76,8 @@ impl Region {
             }
             Err(error) => return Err(raise_gpu(&error).into_py(py)),
         };
-        Ok(Region { owner, address, shape, strides, layout, stream, device })
+        let path = OnceLock::new();
+        Ok(Region { owner, address, shape, strides, layout, stream, device, path })
     }
 
     /// The UUID of the device; None for an array of no elements.
@@ -191,6 +195,7 @@ impl Region {
             layout,
             stream: self.stream,
             device: self.device,
+            path: OnceLock::new(),
         })
     }
 
@@ -210,6 +215,16 @@ impl Region {
         let layout = Layout::new([bytes], 1);
         let made = self.with(py, start, vec![bytes.len], vec![bytes.stride], layout)?;
         Ok(Region { owner, ..made })
+    }
+
+    /// Notes where the array is, for errors that come when the dump is done.
+    pub fn found_at(&self, path: String) {
+        let _ = self.path.set(path.into());
+    }
+
+    /// Where the array is in the object that is sent.
+    pub fn path(&self) -> &str {
+        self.path.get().map_or("obj", |path| path)
     }
 
     /// Whether all memory from the lowest byte to the highest is sent.

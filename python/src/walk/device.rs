@@ -21,7 +21,7 @@ use crate::buffers;
 use crate::device::buffer::{Buffer, StandIn, snapshot};
 use crate::device::region::Region;
 use crate::device::staging::{Want, download};
-use crate::error::{Raised, raise_gpu};
+use crate::error::{Raised, raise_device, raise_gpu};
 use crate::fast::{self, Obj, Own};
 use crate::policy::DeviceChoice;
 use crate::types::{from_bound, to_bound};
@@ -32,6 +32,10 @@ use std::slice;
 
 /// Bytes that wait at most before a file gets what there is.
 const MOST_PENDING_BYTES: usize = 256 << 20;
+
+/// The refusal of `share=True` where arrays go to another process.
+const NOT_SHARED: &str = "share=True has no meaning between processes: the receiver would be left with memory that the sender may free, \
+    or take with it when it ends; without share=True a copy is sent, on the device where both ends can";
 
 /// Where fetched bytes go.
 enum Place {
@@ -180,6 +184,14 @@ impl Walker {
 
     /// A buffer that is memory of a device.
     fn save_as_device(&mut self, region: Own) -> Flow {
+        if self.hooks.takes_regions {
+            let path = self.path_of_bytes();
+            if self.options.choices.share {
+                self.devices.failed = Some(path);
+                return Err(raise_device(NOT_SHARED).into());
+            }
+            region_of(region.obj(), |region| region.found_at(path.to_string()))?;
+        }
         if self.hooks.takes_regions
             && let Some(table) = &mut self.hooks.collected
         {

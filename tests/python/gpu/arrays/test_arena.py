@@ -1,5 +1,6 @@
 """Arrays that stay on their device on the way to another process: `Policy(device="auto")`."""
 
+import contextlib
 import ctypes
 import gc
 import multiprocessing
@@ -12,82 +13,14 @@ import numpy as np
 import pytest
 
 import ferropickle as fp
-from helpers.cuda import REAL, Driver, Peer, on_driver
+from helpers.cuda import REAL, Peer, on_driver
+from helpers.lines import AUTO, Line, base, careful, connected, how, left, shared
 from helpers.producers import Placed, host
 
-AUTO = fp.Policy(device="auto")
 DEVICE = fp.Policy(device="device")
 NON_BLOCKING = 1
 MIB = 1 << 20
 PARTITIONS = [f"MIG-00000000-0000-0000-0000-0000000000{end}" for end in ("aa", "bb")]
-
-
-def base(n=1 << 16):
-    return np.arange(n, dtype="<f4")
-
-
-class Line:
-    """A channel to a function of this file in another process, as a context manager."""
-
-    def __init__(self, function, *, address=None, capacity=None, **settings):
-        self.address = address or f"/tmp/fp-test-{os.getpid()}"
-        self.listener = fp.Channel.listen(self.address, authkey=b"key", capacity=capacity)
-        self.peer = Peer(function, **settings)
-
-    def __enter__(self):
-        self.peer.__enter__()
-        self.peer.send(repr(self.listener.address).encode())
-        self.channel = self.listener.accept(timeout=60)
-        return self
-
-    def send(self, obj, policy=AUTO):
-        self.channel.send(obj, timeout=60, policy=policy)
-
-    def recv(self):
-        return self.channel.recv(timeout=60)
-
-    def ask(self, obj, policy=AUTO):
-        """Send an object; the answer to it."""
-        self.send(obj, policy)
-        return self.recv()
-
-    def __exit__(self, *raised):
-        self.channel.close()
-        self.listener.close()
-        self.peer.__exit__(*raised)
-
-
-def connected(other):
-    address = eval(other.receive().decode())
-    return fp.Channel.connect(address, authkey=b"key")
-
-
-def how(array):
-    """How an array came: as memory of the sender's, or as bytes."""
-    address = array.__cuda_array_interface__["data"][0]
-    # Plain allocations alone have such a handle: mapped memory has none.
-    status = Driver().status("cuIpcGetMemHandle", (ctypes.c_char * 64)(), address)
-    return "arena" if status else "host"
-
-
-def shared(d):
-    """How much memory of other processes, or for them, this one has; a real driver does not say."""
-    gc.collect()
-    if REAL:
-        return [0, 0, 0]
-    live = d.report()["live"]
-    return [live.get(kind, 0) for kind in ("mapped", "handles", "reservations")]
-
-
-def left(d):
-    """Descriptors, and bytes in use on the device; a real driver has descriptors of its own."""
-    gc.collect()
-    return None if REAL else (len(os.listdir("/proc/self/fd")), d.report()["bytes"])
-
-
-def careful(d):
-    """Whether no mistake was made that the simulated driver has seen."""
-    return REAL or d.violations() == []
 
 
 # ---- what the other process does -----------------------------------------------------------------
@@ -281,6 +214,99 @@ def tell_when_told(d, other):
         other.receive()
         for arrays in channel:
             channel.send([(host(array).tobytes(), how(array)) for array in arrays])
+
+
+def answer_late(d, other):
+    """Connect many channels, read from none until told, then answer each message by how it came."""
+    d.context()
+    channels = [connected(other)]
+    channels += [connected(other) for _ in range(int(other.receive()) - 1)]
+    for _ in range(3):
+        other.receive()
+        for channel in channels:
+            channel.send(how(channel.recv()))
+    other.receive()
+
+
+@on_driver(simulated=True)
+def test_so_much_is_offered_before_anybody_answers(d):
+    d.context()
+    array = Placed(d, base()).produce()
+    with Line(answer_late, capacity=16 * MIB) as line, contextlib.ExitStack() as stack:
+        line.peer.send(b"20")
+        channels = [line.channel]
+        for _ in range(19):
+            line.peer.send(repr(line.listener.address).encode())
+            channels.append(stack.enter_context(line.listener.accept(timeout=60)))
+        ways = []
+        for turn in range(3):
+            for channel in channels:
+                channel.send(array, timeout=60, policy=AUTO)
+            if not turn:
+                # 256 MiB in arenas of 16.
+                assert shared(d)[0] == 16
+            line.peer.send(b"read")
+            ways.append([channel.recv(timeout=60) for channel in channels])
+        assert ways == [["host"] * 20, ["arena"] * 16 + ["host"] * 4, ["arena"] * 20]
+        line.peer.send(b"end")
+    assert shared(d) == [0, 0, 0]
+
+
+@on_driver()
+def test_an_end_that_has_not_answered_is_offered_no_large_arena(d):
+    d.context()
+    large = Placed(d, base(10 * MIB)).produce()
+    fp.dumps(large)
+    with Line(hold) as line:
+        before = left(d)
+        assert line.ask(large)[0] == "host"
+        assert REAL or left(d)[1] - before[1] == 16 * MIB
+        assert [line.ask(array)[0] for array in (large, large)] == ["host", "arena"]
+
+
+# ---- errors, and what is refused -----------------------------------------------------------------
+
+
+@on_driver(simulated=True)
+def test_an_array_that_cannot_be_copied_is_named(d):
+    d.context()
+    first, second, last = (Placed(d, base(n)).produce() for n in (10, MIB, MIB))
+    obj = {"model": [first, second, {"last": last}]}
+    with Line(tell_lengths) as line:
+        # What goes together fails first, then the array that is tried alone at that turn.
+        for alone, path in [(2, "obj['model'][0]"), (4, "obj['model'][2]['last']")]:
+            for number in (1, alone):
+                d.control(f"fault cuMemcpyDtoHAsync_v2:{number}=1")
+            with pytest.raises(fp.DeviceError, match="cuMemcpyDtoHAsync_v2") as caught:
+                line.send(obj)
+            assert caught.value.args[0].startswith(f"{path}: ")
+            if hasattr(caught.value, "__notes__"):
+                assert caught.value.__notes__[0].endswith(path)
+            d.control("nofaults")
+        assert line.ask([1, 2]) == 2
+
+
+def tell_lengths(d, other):
+    d.context()
+    with connected(other) as channel:
+        for obj in channel:
+            channel.send(len(obj))
+
+
+@on_driver()
+def test_memory_is_not_shared_live(d):
+    d.context()
+    placed = Placed(d, base())
+    share = {device: fp.Policy(device=device, share=True) for device in ("auto", "device", "host")}
+    for settings in ({}, {"capacity": 0}, {"address": ("127.0.0.1", 0)}):
+        with Line(tell, **settings) as line:
+            for device in ("auto", "device"):
+                for _ in range(2):
+                    with pytest.raises(fp.DeviceError, match=r"^obj\[0\]: share=True") as caught:
+                        line.send([placed.produce()], share[device])
+                    assert "without share=True a copy" in str(caught.value)
+            assert line.ask([placed.produce()], share["host"]) == seen(base(), "host")
+            assert line.ask([], share["auto"]) == []
 
 
 # ---- where it cannot be --------------------------------------------------------------------------
