@@ -94,6 +94,7 @@ fn obey(d: &Driver, command: &str) -> Outcome {
         "fault" => record.faults.extend(faults(rest)?.into_iter().map(|fault| (fault, 0))),
         "nofaults" => record.faults.clear(),
         "hold" => d.hold_us.store(number()?, Ordering::SeqCst),
+        "pause" => d.pause_us.store(number()?, Ordering::SeqCst),
         "memory" => d.memory.store(number()?, Ordering::SeqCst),
         _ => return Err(Status::INVALID_VALUE),
     }

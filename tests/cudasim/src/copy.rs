@@ -1,6 +1,8 @@
 //! Copies. CUDA Driver API, "Memory Management" and "API synchronization behavior", Memcpy.
 
 use std::ffi::c_uint;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::context::current;
 use crate::driver::{Driver, State};
@@ -181,7 +183,9 @@ fn direction(to: &Region, from: &Region) -> &'static str {
 }
 
 fn transfer(d: &'static Driver, to: &Region, from: &Region, shape: Shape) -> Outcome {
-    let mut block = vec![0; shape.width.min(1 << 20) as usize];
+    let pause = Duration::from_micros(d.pause_us.load(Ordering::SeqCst));
+    let most = if pause.is_zero() { 1 << 20 } else { shape.width.div_ceil(2) };
+    let mut block = vec![0; shape.width.min(most) as usize];
     for row in 0..shape.rows {
         let mut done = 0;
         while done < shape.width {
@@ -189,6 +193,9 @@ fn transfer(d: &'static Driver, to: &Region, from: &Region, shape: Shape) -> Out
             from.read(d, row * shape.from_pitch + done, &mut block[..part])?;
             to.write(d, row * shape.to_pitch + done, &block[..part])?;
             done += part as u64;
+            if row == 0 && done < shape.width {
+                std::thread::sleep(pause);
+            }
         }
     }
     d.copied(direction(to, from), shape.width * shape.rows);

@@ -80,6 +80,8 @@ pub struct Driver {
     pub record: Mutex<Record>,
     started_by: AtomicU32,
     pub hold_us: AtomicU64,
+    /// How long a copy stands still when half of it is done.
+    pub pause_us: AtomicU64,
     pub memory: AtomicU64,
     next_buffer: AtomicU64,
 }
@@ -114,6 +116,7 @@ pub fn running() -> Outcome<&'static Driver> {
         };
         Driver {
             hold_us: AtomicU64::new(config.hold.as_micros() as u64),
+            pause_us: AtomicU64::new(0),
             memory: AtomicU64::new(config.memory),
             config,
             state: Mutex::new(None),
