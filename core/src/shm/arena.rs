@@ -169,6 +169,11 @@ impl Arena {
         self.0.head().busy()
     }
 
+    /// Whether a message was sent and nobody has taken it, nor taken it back.
+    pub fn is_unread(&self, slot: SlotRef) -> bool {
+        self.0.head().is_unread(slot)
+    }
+
     /// Messages that were sent and that nobody has taken.
     pub fn unread(&self) -> usize {
         self.0.head().unread()

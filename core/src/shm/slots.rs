@@ -355,6 +355,12 @@ impl Shared {
         self.used_slots().filter(|index| self.state(*index).kind != Kind::Free).count()
     }
 
+    /// Whether a message was sent and nobody has taken it, nor taken it back.
+    pub fn is_unread(&self, slot: SlotRef) -> bool {
+        let state = (slot.index < SLOTS as u32).then(|| self.state(slot.index));
+        state.is_some_and(|s| s.generation == slot.generation && s.kind == Kind::Sent)
+    }
+
     /// Messages that were sent and that nobody has taken.
     pub fn unread(&self) -> usize {
         self.used_slots().filter(|index| self.state(*index).kind == Kind::Sent).count()

@@ -148,6 +148,11 @@ impl DeviceArena {
         self.inner.slots.busy()
     }
 
+    /// Whether a message is on its way: nobody has taken it.
+    pub fn is_unread(&self, note: &SlotNote) -> bool {
+        self.inner.slots.is_unread(slot_of(note))
+    }
+
     /// Messages that are on their way: nobody has taken them.
     pub fn unread(&self) -> usize {
         self.inner.slots.unread()

@@ -7,6 +7,7 @@
 
 use super::inbound::{Arrived, Inbound, Part};
 use super::outbound::{Load, Outbound, regions_of};
+use super::unread::Unread;
 use crate::arena::{Arena, argument};
 use crate::error::{Raised, raise_gpu};
 use crate::message::{self, Access};
@@ -61,6 +62,7 @@ pub struct Exchange {
     outbound: Outbound,
     inbound: Inbound,
     given: Mutex<Vec<Given>>,
+    unread: Unread,
     declined: Mutex<VecDeque<u64>>,
     /// Who has the arenas, once there are any: not a forked child.
     pid: AtomicU32,
@@ -101,6 +103,18 @@ impl Exchange {
         found.map(|given| given.arena.clone())
     }
 
+    /// The bytes of a message that this process has sent; `None` if it is not one.
+    fn bytes_of(&self, py: Python<'_>, note: &SlotNote) -> PyResult<Option<HostBuffer>> {
+        if self.is_own()
+            && let Some(bytes) = self.unread.take(note)
+        {
+            return Ok(Some(bytes));
+        }
+        let Some(arena) = self.own(note.arena) else { return Ok(None) };
+        let bytes = py.detach(|| arena.take_bytes(note));
+        bytes.map(|bytes| Some(bytes.into())).map_err(|error| raise(py, &error))
+    }
+
     /// The ticket of a message; `None` if it needs none.
     fn ticket(&self, py: Python<'_>, address: Vec<u8>, load: &mut Load) -> Option<Ticket> {
         let in_use = self.outbound.in_use();
@@ -133,6 +147,9 @@ impl Exchange {
             locked(&self.given).append(&mut left);
         }
         let places = load.places.take();
+        for note in places.iter().flat_map(|places| &places.slots) {
+            py.detach(|| self.unread.add(*note, |id| self.own(id)));
+        }
         let wanted = places.is_some() || !offers.is_empty();
         wanted.then_some(Ticket { address, offers, places })
     }
@@ -176,9 +193,8 @@ impl Exchange {
         note: &SlotNote,
         ask: &dyn Fn(&[u8]) -> PyResult<Answer>,
     ) -> PyResult<Part> {
-        if let Some(arena) = self.own(note.arena) {
-            let bytes = py.detach(|| arena.take_bytes(note)).map_err(|error| raise(py, &error))?;
-            return Ok(Part::Host(bytes.into()));
+        if let Some(bytes) = self.bytes_of(py, note)? {
+            return Ok(Part::Host(bytes));
         }
         if self.inbound.find(note.arena).is_none() {
             let Answer { bytes, descriptors } = ask(&question(ARENA, &note.arena.to_le_bytes()))?;
@@ -198,8 +214,8 @@ impl Exchange {
         });
         match taken {
             Ok(memory) => Ok(Part::Device(memory)),
-            Err(error @ (GpuError::Lost | GpuError::Damaged(_))) => Err(raise(py, &error)),
-            // This process cannot use the arena.
+            Err(error @ GpuError::Damaged(_)) => Err(raise(py, &error)),
+            // This process cannot use the arena, or the bytes wait on the host.
             Err(_) => {
                 let bytes = ask(&question(BYTES, &note.bytes()))?.bytes;
                 if bytes.len() as u64 != note.len {
@@ -241,6 +257,7 @@ impl Exchange {
             outbound: Outbound::for_many(),
             inbound: Inbound::default(),
             given: Mutex::default(),
+            unread: Unread::default(),
             declined: Mutex::default(),
             pid: AtomicU32::new(0),
         }
@@ -269,6 +286,10 @@ impl Exchange {
             if self.becomes_own() { address.call0()?.extract()? } else { None };
         let bound = if address.is_some() { arena.capacity() } else { 0 };
         let (table, mut load) = self.outbound.load(py, table, bound)?;
+        if load.places.is_none() && self.is_own() {
+            // There may be no room: the next one may have some.
+            py.detach(|| self.unread.make_room(|id| self.own(id)));
+        }
         let ticket = self.ticket(py, address.unwrap_or_default(), &mut load);
         let inner = match message::packed(py, &stream, &table, Some(&arena), false) {
             Ok(inner) => inner,
@@ -335,10 +356,8 @@ impl Exchange {
             }
             Some((&BYTES, note)) => {
                 let note = SlotNote::read(note).map_err(|error| raise(py, &error))?;
-                let Some(arena) = self.own(note.arena) else { return Ok(None) };
-                let bytes = py.detach(|| arena.take_bytes(&note));
-                let bytes = bytes.map_err(|error| raise(py, &error))?;
-                let object = crate::buffers::object_of(bytes.into(), true);
+                let Some(bytes) = self.bytes_of(py, &note)? else { return Ok(None) };
+                let object = crate::buffers::object_of(bytes, true);
                 let object = object.map_err(|raised| raised.into_py(py))?;
                 Ok(Some((to_bound(py, object.obj()), Vec::new())))
             }
@@ -353,6 +372,9 @@ impl Exchange {
         let (ticket, inner) = read(py, &argument(message, "message")?)?;
         py.detach(|| {
             for note in ticket.places.iter().flat_map(|places| &places.slots) {
+                if self.is_own() && self.unread.take(note).is_some() {
+                    continue;
+                }
                 if let Some(arena) = self.own(note.arena) {
                     // A driver that fails here has lost the arena.
                     let _ = arena.withdraw_noted(note);
@@ -374,7 +396,7 @@ impl Exchange {
         let is_used = |id| in_use.iter().all(|(known, answered)| *known != id || *answered);
         let given = locked(&self.given);
         let used = given.iter().map(|given| &given.arena).filter(|arena| is_used(arena.id()));
-        used.map(DeviceArena::unread).sum()
+        used.map(DeviceArena::unread).sum::<usize>() + self.unread.len()
     }
 
     /// Gives all arenas up. Arrays that were received stay; what was not read is gone.
@@ -382,6 +404,7 @@ impl Exchange {
         let given = core::mem::take(&mut *locked(&self.given));
         py.detach(|| {
             drop(given);
+            self.unread.clear();
             self.outbound.end();
             self.inbound.end();
         });

@@ -8,7 +8,7 @@
 //! | how bytes come from devices and get there | `staging.rs` |
 //! | when that happens in a dump | `python/src/walk/device.rs` |
 //! | how they go to another process by an arena, and come from there | `outbound.rs`, `inbound.rs` |
-//! | the same where the reader is not known: by queues, pipes and pools | `exchange.rs` |
+//! | the same where the reader is not known: by queues, pipes and pools | `exchange.rs`; what becomes of a message that nobody reads: `unread.rs` |
 //! | how much is offered to who has not answered | `unanswered.rs` |
 //! | where arrays land in a load | `python/src/build/device.rs`, `python/ferropickle/_landing.py`; how their elements get there: `_uploads.py` beside it |
 
@@ -20,6 +20,8 @@ pub mod outbound;
 pub mod region;
 pub mod staging;
 pub mod unanswered;
+#[cfg(unix)]
+mod unread;
 
 use crate::error::raise_gpu;
 use ferropickle_gpu::{DeviceId, GpuError, Memory};

@@ -1,7 +1,5 @@
 """Arrays that stay on their device on the way through pools, pipes and queues: `device="auto"`."""
 
-import gc
-import os
 import pickle
 import struct
 
@@ -13,6 +11,7 @@ from ferropickle import multiprocessing as fmp
 from ferropickle.multiprocessing import _offers
 from helpers import device_work as work
 from helpers.cuda import on_driver
+from helpers.device_work import Reader, left
 from helpers.producers import Placed, host
 
 AUTO = fp.Policy(device="auto")
@@ -23,14 +22,6 @@ BY_DEVICE = {"DtoD": [1, BYTES]}
 
 def base(n=N):
     return np.arange(n, dtype="<f4")
-
-
-def left(d):
-    """Descriptors, bytes in use on the device, and what is mapped or made to be."""
-    gc.collect()
-    report = d.report()
-    live = [report["live"].get(kind, 0) for kind in ("mapped", "handles", "reservations")]
-    return len(os.listdir("/proc/self/fd")), report["bytes"], live
 
 
 # ---- pools ---------------------------------------------------------------------------------------
@@ -111,42 +102,6 @@ def test_without_a_policy_nothing_changes(d):
 
 
 # ---- queues and pipes ----------------------------------------------------------------------------
-
-
-class Reader:
-    """A process that answers what is put into a queue, as a context manager.
-
-    variables: of its environment; None takes one away.
-    """
-
-    def __init__(self, questions, function=work.answer, method="spawn", **variables):
-        context = fmp.get_context(method)
-        self.questions, self.answers = questions, context.SimpleQueue()
-        self.process = context.Process(target=function, args=(questions, self.answers))
-        self.variables = variables
-
-    def __enter__(self):
-        kept = dict(os.environ)
-        for name, value in self.variables.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-        self.process.start()
-        os.environ.clear()
-        os.environ.update(kept)
-        return self
-
-    def ask(self, array):
-        with fp.policy(AUTO):
-            self.questions.put(array)
-        while not self.answers._reader.poll(0.2):
-            assert self.process.is_alive()
-        return self.answers.get()
-
-    def __exit__(self, *raised):
-        self.questions.put(None)
-        self.process.join(60)
-        assert self.process.exitcode == 0 or raised[0]
 
 
 def queue_stays(d, questions):
@@ -303,3 +258,21 @@ def test_lies_are_refused(d):
             _offers.ask(address, question)
     here.send("and again")
     assert there.recv() == "and again"
+
+
+@on_driver(simulated=True)
+def test_a_message_is_read_once(d):
+    d.context()
+    array = Placed(d, base()).produce()
+    questions, ours = (fmp.get_context("spawn").SimpleQueue() for _ in range(2))
+    with Reader(questions) as reader:
+        for _ in range(2):
+            reader.ask(array)
+        with fp.policy(AUTO):
+            ours.put(array)
+        message = ours._reader.recv_bytes()
+        for _ in range(2):
+            ours._writer.send_bytes(message)
+        np.testing.assert_array_equal(host(ours.get()), base())
+        with pytest.raises(fp.DeviceError, match="taken"):
+            ours.get()
