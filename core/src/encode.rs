@@ -9,10 +9,10 @@ use crate::copy::Source;
 use crate::error::{Error, Result};
 use crate::limits::{FRAME_HEADER_BYTES, FRAME_MIN_BYTES, FRAME_TARGET_BYTES, HIGHEST_PROTOCOL};
 use crate::opcode::Op;
-use crate::out::{Form, HeapStorage, Out, Storage};
+use crate::out::{self, Form, HeapStorage, Out, Storage};
 use crate::parts;
 
-/// Room asked for a run of numbers.
+/// Room asked for a run of short values.
 const RUN_BYTES: usize = 4096;
 
 /// The form of an int from protocol 2 on, by the place of its highest bit
@@ -43,6 +43,59 @@ fn int_form(value: i64) -> Form {
     let sign = value >> 63;
     let highest = 63 - ((value ^ sign) | 1).leading_zeros();
     INT_FORMS[(highest | (sign as u32 & 64)) as usize & 127]
+}
+
+/// Short values, one after another: what [`Encoder::run`] gives. Each is an
+/// opcode and eight bytes at the most, written as by the encoder's own methods.
+#[derive(Debug)]
+pub struct Run<'a, S: Storage>(out::Run<'a, S>);
+
+impl<S: Storage> Run<'_, S> {
+    /// Whether there is room for one more value: must be asked before each.
+    #[inline(always)]
+    pub fn has_room(&self) -> bool {
+        self.0.has_room()
+    }
+
+    /// None.
+    #[inline(always)]
+    pub fn none(&mut self) {
+        self.0.put(const { Form::new(Op::None as u8, 0, false) }, [0; 8]);
+    }
+
+    /// True or False.
+    #[inline(always)]
+    pub fn bool(&mut self, value: bool) {
+        let op = if value { Op::Newtrue } else { Op::Newfalse };
+        self.0.put(Form::new(op as u8, 0, false), [0; 8]);
+    }
+
+    /// An int.
+    #[inline(always)]
+    pub fn int(&mut self, value: i64) {
+        self.0.put(int_form(value), value.to_le_bytes());
+    }
+
+    /// A float.
+    #[inline(always)]
+    pub fn float(&mut self, value: f64) {
+        const FORM: Form = Form::new(Op::Binfloat as u8, 8, false);
+        self.0.put(FORM, value.to_bits().to_be_bytes());
+    }
+
+    /// A memo entry; false, with nothing written, if it is a part's own, whose
+    /// place is to be noted.
+    #[inline(always)]
+    pub fn get(&mut self, index: u32) -> bool {
+        const SHORT: Form = Form::new(Op::Binget as u8, 1, false);
+        const LONG: Form = Form::new(Op::LongBinget as u8, 4, false);
+        if index >= parts::OWN_INDICES {
+            return false;
+        }
+        let body = u64::from(index).to_le_bytes();
+        self.0.put(if index < 256 { SHORT } else { LONG }, body);
+        true
+    }
 }
 
 /// Writes one stream.
@@ -300,18 +353,13 @@ impl<S: Storage> Encoder<S> {
         self.out.put_number(int_form(value), value.to_le_bytes());
     }
 
-    /// Ints, up to the next boundary, as long as `next` gives one for the
-    /// number of those written; says how many that were.
+    /// Room for short values, up to the next boundary; none before protocol 2.
+    /// `most` is how many there may be.
     #[inline(always)]
-    pub fn ints(&mut self, mut next: impl FnMut(usize) -> Option<i64>) -> usize {
-        if self.proto < 2 {
-            return 0;
-        }
+    pub fn run(&mut self, most: usize) -> Run<'_, S> {
         let room = self.next_boundary.saturating_sub(self.out.len()).min(RUN_BYTES);
-        self.out.put_numbers(room, |done| {
-            let value = next(done)?;
-            Some((int_form(value), value.to_le_bytes()))
-        })
+        let room = if self.proto < 2 { 0 } else { room.min(most.saturating_mul(Form::MOST)) };
+        Run(self.out.run(room))
     }
 
     #[cold]
@@ -601,34 +649,83 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_ints_is_written_as_one_by_one() {
+    fn a_run_of_short_values_is_written_as_one_by_one() {
+        #[derive(Clone, Copy)]
+        enum Short {
+            None,
+            Bool(bool),
+            Int(i64),
+            Float(f64),
+            Get(u32),
+        }
         let near = |bits: u32| (-1..2).map(move |by| (1i64 << bits).wrapping_add(by));
-        let mut values: Vec<i64> =
-            (0..64).flat_map(near).flat_map(|v| [v, v.wrapping_neg()]).collect();
-        values.extend((0..30_000).map(|i| i * 7));
+        let ints = (0..64).flat_map(near).flat_map(|v| [v, v.wrapping_neg()]);
+        let mut values: Vec<Short> = ints.map(Short::Int).collect();
+        for i in 0..30_000u32 {
+            values.push(match i % 6 {
+                0 => Short::None,
+                1 => Short::Bool(i % 4 == 1),
+                2 => Short::Float(f64::from(i) / 7.0),
+                3 => Short::Get(i % 1000),
+                _ => Short::Int(i64::from(i) * 7),
+            });
+        }
+        let single = |e: &mut Encoder<HeapStorage>, value: Short| match value {
+            Short::None => e.none(),
+            Short::Bool(value) => e.bool(value),
+            Short::Int(value) => e.int(value),
+            Short::Float(value) => e.float(value),
+            Short::Get(index) => e.get(index),
+        };
+        let serve = |e: &mut Encoder<HeapStorage>| {
+            if e.at_boundary() {
+                e.service().expect("memory is there");
+            }
+        };
         let singly = stream(4, |e| {
             for v in &values {
-                e.int(*v);
-                if e.at_boundary() {
-                    e.service().expect("memory is there");
-                }
+                single(e, *v);
+                serve(e);
             }
         });
         let in_runs = stream(4, |e| {
             let mut done = 0;
             while done < values.len() {
-                done += e.ints(|n| values.get(done + n).copied());
-                if done < values.len() {
-                    e.int(values[done]);
+                let mut run = e.run(usize::MAX);
+                while run.has_room() && done < values.len() {
+                    match values[done] {
+                        Short::None => run.none(),
+                        Short::Bool(value) => run.bool(value),
+                        Short::Int(value) => run.int(value),
+                        Short::Float(value) => run.float(value),
+                        Short::Get(index) => assert!(run.get(index)),
+                    }
                     done += 1;
                 }
-                if e.at_boundary() {
-                    e.service().expect("memory is there");
+                drop(run);
+                if done < values.len() {
+                    single(e, values[done]);
+                    done += 1;
                 }
+                serve(e);
             }
         });
         assert_eq!(singly, in_runs);
-        assert_eq!(stream(1, |e| assert_eq!(e.ints(|_| Some(1)), 0)), b".");
+    }
+
+    #[test]
+    fn a_run_has_room_for_what_was_asked_and_no_entries_of_a_part() {
+        assert_eq!(stream(1, |e| assert!(!e.run(9).has_room())), b".");
+        let three = stream(4, |e| {
+            let mut run = e.run(3);
+            for _ in 0..3 {
+                assert!(run.has_room());
+                run.int(i64::MAX);
+            }
+            assert!(!run.has_room());
+        });
+        assert_eq!(three.len(), 2 + 9 + 3 * 10 + 1);
+        assert_eq!(stream(3, |e| assert!(!e.run(1).get(parts::OWN_INDICES))), b"\x80\x03.");
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl Memo {
     }
 
     /// The entry of `key`, if there is one.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: usize) -> Option<Entry> {
         match self.find(key) {
             Found::Yes(entry) => Some(entry),

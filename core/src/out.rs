@@ -133,30 +133,13 @@ impl<S: Storage> Out<S> {
         self.len += usize::from(form.total);
     }
 
-    /// Appends numbers as long as `next` gives one and `most` bytes are not
-    /// passed; says how many. The place is kept out of memory meanwhile.
+    /// Room for `most` bytes of short forms, none if memory is out. The place is
+    /// kept out of memory meanwhile.
     #[inline(always)]
-    pub fn put_numbers(
-        &mut self,
-        most: usize,
-        mut next: impl FnMut(usize) -> Option<(Form, [u8; 8])>,
-    ) -> usize {
-        if self.cap - self.len < most && !self.reserve_cold(most) {
-            return 0;
-        }
-        let (mut at, mut count) = (self.len, 0);
-        let last = self.len + most;
-        let start = self.ptr.as_ptr();
-        while last - at >= Form::MOST
-            && let Some((form, body)) = next(count)
-        {
-            // SAFETY: room up to `last` was made sure above.
-            unsafe { form.write(body, start.add(at)) };
-            at += usize::from(form.total);
-            count += 1;
-        }
-        self.len = at;
-        count
+    pub fn run(&mut self, most: usize) -> Run<'_, S> {
+        let room = self.cap - self.len >= most || self.reserve_cold(most);
+        let at = self.len;
+        Run { last: if room { at + most } else { at }, at, out: self }
     }
 
     /// Appends bytes.
@@ -316,6 +299,39 @@ impl<S: Storage> Out<S> {
     }
 }
 
+/// Short forms, appended one after another. They count as written when it goes.
+#[derive(Debug)]
+pub struct Run<'a, S: Storage> {
+    out: &'a mut Out<S>,
+    at: usize,
+    /// There is room up to here.
+    last: usize,
+}
+
+impl<S: Storage> Run<'_, S> {
+    /// Whether there is room for one more.
+    #[inline(always)]
+    pub fn has_room(&self) -> bool {
+        self.last - self.at >= Form::MOST
+    }
+
+    /// Appends a form and the number in it.
+    #[inline(always)]
+    pub fn put(&mut self, form: Form, body: [u8; 8]) {
+        assert!(self.has_room(), "a run beyond its room");
+        // SAFETY: room for the longest form, by the check.
+        unsafe { form.write(body, self.out.ptr.as_ptr().add(self.at)) };
+        self.at += usize::from(form.total);
+    }
+}
+
+impl<S: Storage> Drop for Run<'_, S> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.out.len = self.at;
+    }
+}
+
 /// How a number is written: an opcode, maybe its number of bytes, its bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
@@ -326,7 +342,8 @@ pub struct Form {
 }
 
 impl Form {
-    const MOST: usize = 10;
+    /// Bytes of the longest.
+    pub const MOST: usize = 10;
 
     /// An opcode and `n` bytes of a number, 8 at most; with `counted` the
     /// opcode is followed by `n`.

@@ -8,6 +8,15 @@ use ferropickle_core::limits::BATCH_ITEMS;
 use ferropickle_core::memo::Entry;
 use ferropickle_core::opcode::Op;
 
+/// Items that go by between two tries of a run, at the most.
+const MOST_MISSES: u32 = 31;
+
+/// Whether a run of short values may begin with an item.
+#[inline(always)]
+fn may_be_short(item: Obj) -> bool {
+    item.refcnt() > 1 || fast::is_int(item.ty()) || fast::is_float(item.ty())
+}
+
 impl Walker {
     #[inline(never)]
     pub(super) fn save_list(&mut self, obj: Obj) -> Flow {
@@ -48,7 +57,15 @@ impl Walker {
     fn list_leaves(&mut self, obj: Obj) -> (isize, Option<Stop>) {
         let mut next = 0;
         while next < fast::list_len(obj) && next < BATCH_ITEMS as isize && !self.enc.at_boundary() {
-            match self.save_leaf(fast::list_get(obj, next)) {
+            let item = fast::list_get(obj, next);
+            if may_be_short(item) && !fast::is_str(item.ty()) {
+                let done = self.save_run(obj, next, BATCH_ITEMS as usize - next as usize);
+                next += done as isize;
+                if done > 0 {
+                    continue;
+                }
+            }
+            match self.save_leaf(item) {
                 Ok(false) => break,
                 Ok(true) => next += 1,
                 Err(stop) => return (next + 1, Some(stop)),
@@ -79,6 +96,8 @@ impl Walker {
         if batch != Batch::Marked {
             return self.step_list_unmarked(depth, obj, next, batch);
         }
+        // How many items go by before a run is tried again, after one had none.
+        let (mut misses, mut wait) = (0, 0);
         // The length is read again each time: user code may change the list.
         while next < fast::list_len(obj) {
             if in_batch == BATCH_ITEMS {
@@ -94,13 +113,18 @@ impl Walker {
                 continue;
             }
             let item = fast::list_get(obj, next);
-            if fast::is_int(item.ty()) && !self.hooks.has_persistent_id {
-                let done = self.save_ints(obj, next, (BATCH_ITEMS - in_batch) as usize);
+            if wait == 0 && may_be_short(item) && !self.hooks.has_persistent_id {
+                let done = self.save_run(obj, next, (BATCH_ITEMS - in_batch) as usize);
                 if done > 0 {
                     next += done as isize;
                     in_batch += done as u32;
+                    misses = 0;
                     continue;
                 }
+                misses = (misses * 2 + 1).min(MOST_MISSES);
+                wait = misses;
+            } else {
+                wait = wait.saturating_sub(1);
             }
             next += 1;
             in_batch += 1;
@@ -118,18 +142,41 @@ impl Walker {
         Ok(())
     }
 
-    /// Writes a run of ints from `from` on, `most` at most; says how many. No
-    /// code runs meanwhile, so the list stays as it is.
+    /// Writes a run of numbers, None, bools and what the stream has already, from
+    /// `from` on, `most` at most; says how many. No code runs meanwhile, so the
+    /// list stays as it is. Not where there is a persistent id to ask for.
     #[inline(always)]
-    fn save_ints(&mut self, list: Obj, from: isize, most: usize) -> usize {
+    fn save_run(&mut self, list: Obj, from: isize, most: usize) -> usize {
         let most = most.min((fast::list_len(list) - from) as usize);
-        self.enc.ints(|done| {
-            if done == most {
-                return None;
-            }
+        let (memo, fast_mode) = (&self.memo, self.options.fast);
+        let mut run = self.enc.run(most);
+        let mut done = 0;
+        while done < most && run.has_room() {
             let item = fast::list_get(list, from + done as isize);
-            if fast::is_int(item.ty()) { fast::long::as_i64(item) } else { None }
-        })
+            let ty = item.ty();
+            if fast::is_int(ty) {
+                let Some(value) = fast::long::as_i64(item) else { break };
+                run.int(value);
+            } else if fast::is_float(ty) {
+                run.float(fast::float_value(item));
+            } else if item.is_none() {
+                run.none();
+            } else if fast::is_bool(ty) {
+                run.bool(fast::is_true(item));
+            } else {
+                // What has an entry has a reference besides: the root by its
+                // caller, others by their edges or the walk's own.
+                if item.refcnt() == 1 || fast_mode {
+                    break;
+                }
+                let known = memo.get(item.addr()).and_then(Entry::as_index);
+                if !known.is_some_and(|index| run.get(index)) {
+                    break;
+                }
+            }
+            done += 1;
+        }
+        done
     }
 
     /// A boundary inside a loop that keeps its position in a local, before the

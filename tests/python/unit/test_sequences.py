@@ -6,6 +6,7 @@ What belongs here: ordered and unordered collections without keys. Mappings: tes
 import array
 import io
 import pickle
+import random
 from collections import deque
 
 import pytest
@@ -218,3 +219,47 @@ def test_small_containers_across_frames(kind, to_file, protocol):
         data = fp.dumps(rows, protocol)
     check_stream(data, protocol)
     assert_same_graph(rows, pickle.loads(data))
+
+
+def _runs():
+    """Numbers, None, bools, what was met and what was not, in every order that matters."""
+    rng = random.Random(7)
+    words = [f"word {i}" for i in range(300)]  # more than BINGET reaches
+    shared = [[i] for i in range(40)] + [{"k": i} for i in range(40)] + [Plain(a=i) for i in range(9)]
+    kinds = [
+        lambda: rng.choice((None, True, False)),
+        lambda: rng.randrange(-(2**70), 2**70) >> rng.randrange(71),
+        lambda: rng.random(),
+        lambda: rng.choice(words),
+        lambda: rng.choice(shared),
+        lambda: f"new {rng.random()}",
+        lambda: [rng.random()],
+        lambda: (rng.choice(words), rng.choice(shared)),
+    ]
+    for _ in range(40):
+        few = rng.sample(kinds, rng.randrange(1, len(kinds) + 1))
+        yield [rng.choice(few)() for _ in range(rng.choice((3, 50, 999, 1000, 1001, 2500)))]
+
+
+def test_runs_of_short_values_and_of_what_was_met(protocol):
+    lists = list(_runs())
+    back = cross(lists, protocol)
+    assert_same_graph(back, lists)
+
+
+def test_a_run_of_lists_that_contain_the_list_itself(protocol):
+    value = []
+    value += [value, 1, value, None, value, [value], 2.5, value]
+    back = cross(value, protocol)
+    assert [item is back for item in back] == [item is value for item in value]
+
+
+def test_runs_in_fast_mode():
+    word = "a word"
+    value = [None, 1, 2.5, word, word, [word], [word], True]
+    out = io.BytesIO()
+    pickler = fp.Pickler(out)
+    pickler.fast = True
+    pickler.dump(value)
+    assert "BINGET" not in opcodes(out.getvalue())
+    assert fp.loads(out.getvalue()) == value
