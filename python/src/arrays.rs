@@ -69,24 +69,20 @@ fn look_up() -> Result<Kit, Raised> {
 }
 
 /// Whether a callable of a stream may be one of [`Kit`]'s: only then is NumPy
-/// looked up for a load, and only where it is loaded.
+/// looked up for a load, and only where it is loaded. Asked for every call of a
+/// load as long as NumPy is not known, so by fields alone.
 pub fn may_be_known(callable: Obj) -> bool {
-    if !fast::is_function(callable.ty()) && !fast::is_type(callable.ty()) {
-        return false;
-    }
-    let names = types::get();
-    let is_known = match callable.getattr(names.name.obj()) {
-        Ok(name) if fast::is_str(name.ty()) => {
-            let mut scratch = Vec::new();
-            let name = fast::text::utf8(name.obj(), &mut scratch);
-            name == b"_frombuffer" || name == b"ndarray"
-        }
-        Ok(_) => false,
-        Err(raised) => {
-            raised.discard();
-            false
-        }
+    let is_known = if fast::is_function(callable.ty()) {
+        fast::text::ascii(fast::function::fields(callable).name) == b"_frombuffer"
+    } else if fast::is_type(callable.ty()) {
+        // SAFETY: a live type's name is NUL-terminated.
+        let name = unsafe {
+            core::ffi::CStr::from_ptr((*callable.ptr().cast::<pyo3::ffi::PyTypeObject>()).tp_name)
+        };
+        name == c"numpy.ndarray"
+    } else {
+        false
     };
-    let numpy = fast::intern(c"numpy");
-    is_known && numpy.is_ok_and(|name| types::loaded_module(name.obj()).is_some())
+    let numpy = || fast::intern(c"numpy").ok();
+    is_known && numpy().is_some_and(|name| types::loaded_module(name.obj()).is_some())
 }
