@@ -46,6 +46,19 @@ pub enum Kind {
     NamedTuple,
 }
 
+/// What `obj.__reduce_ex__(protocol)` comes down to, so that it need not be
+/// called, as long as no name in the instance's dict gets in between.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// Not known.
+    ReduceEx,
+    /// `object.__reduce_ex__` calls the type's `__reduce__`.
+    Reduce,
+    /// From protocol 2 on it makes NEWOBJ of the class alone, and the state is
+    /// what the type's `__getstate__` gives, a Python function.
+    GetState,
+}
+
 /// A slot: its name and the byte offset in the instance.
 pub struct Slot {
     pub name: Own,
@@ -67,6 +80,11 @@ pub struct Plan {
     pub shown: Option<crate::walk::numpy::Shown>,
     /// The dump in which the class was last found to be what its module says.
     pub verified_in: u64,
+    /// Which methods a foreign type is asked by.
+    pub asked: Asked,
+    /// No function of the by-value room is for its instances: neither parts of
+    /// classes nor type variables. False as long as nobody has looked.
+    pub ordinary: bool,
     /// The package's own reducer for a foreign type, or None; not asked yet.
     pub reducer: Option<Own>,
     /// The id of the class by value, once it was needed.
@@ -193,6 +211,8 @@ fn foreign(ty: TypePtr) -> Plan {
         qualname: None,
         shown: None,
         verified_in: 0,
+        asked: Asked::ReduceEx,
+        ordinary: false,
         reducer: None,
         class_id: None,
         by_value: false,
@@ -230,7 +250,40 @@ fn make(ty: TypePtr) -> Plan {
             _ => plan.kind = Kind::Foreign,
         }
     }
+    if plan.kind == Kind::Foreign {
+        plan.asked = asked(ty, class);
+    }
     plan
+}
+
+/// By which method `object.__reduce_ex__` gets at the instances of a type
+/// (`object___reduce_ex___impl` and `reduce_newobj` in `Objects/typeobject.c`).
+fn asked(ty: TypePtr, class: Obj) -> Asked {
+    let names = types::get();
+    let plain_meta = fast::is_type(class.ty()) || is_abc_meta(class.ty());
+    let default = |name: &Own| is_object_default(ty, name.obj());
+    let own = |name: &Own| fast::type_lookup(ty, name.obj());
+    if !plain_meta || !instance::reads_plainly(ty) || !default(&names.reduce_ex) {
+        return Asked::ReduceEx;
+    }
+    if !default(&names.reduce) {
+        let is_method = own(&names.reduce).is_some_and(|method| {
+            fast::is_function(method.ty()) || method.ty() == &raw mut ffi::PyMethodDescr_Type
+        });
+        return if is_method { Asked::Reduce } else { Asked::ReduceEx };
+    }
+    let has_items = has_flag(ty, ffi::Py_TPFLAGS_LIST_SUBCLASS)
+        || has_flag(ty, ffi::Py_TPFLAGS_DICT_SUBCLASS)
+        || has_flag(ty, ffi::Py_TPFLAGS_TYPE_SUBCLASS);
+    // SAFETY: a live type.
+    let can_be_made = unsafe { (*ty).tp_new.is_some() };
+    let of_state = own(&names.getstate).is_some_and(|method| fast::is_function(method.ty()))
+        && own(&names.getnewargs).is_none()
+        && own(&names.getnewargs_ex).is_none()
+        && default(&names.class)
+        && !has_items
+        && can_be_made;
+    if of_state { Asked::GetState } else { Asked::ReduceEx }
 }
 
 /// Whether a type has one of the interpreter's flags.

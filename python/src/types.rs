@@ -90,6 +90,7 @@ table! {
         pickling_error = "_pickle"."PicklingError";
         unpickling_error = "_pickle"."UnpicklingError";
         copyreg_dispatch = "copyreg"."dispatch_table";
+        newobj = "copyreg"."__newobj__";
         extension_registry = "copyreg"."_extension_registry";
         inverted_registry = "copyreg"."_inverted_registry";
         extension_cache = "copyreg"."_extension_cache";

@@ -195,6 +195,16 @@ impl ByValue {
     }
 }
 
+/// Whether no object of this one's type is what [`Walker::save_part`] or
+/// `save_variable` are for.
+fn is_ordinary(obj: Obj) -> bool {
+    !fast::function::is_code(obj)
+        && !fast::function::is_cell(obj)
+        && !fast::is_module(obj.ty())
+        && !parts::is_part(obj)
+        && !typing::is_variable(obj.ty_obj())
+}
+
 /// Whether a class was made by a class statement, or by calling `type`: only
 /// such can be made again.
 pub fn is_python_class(class: Obj) -> bool {
@@ -299,8 +309,15 @@ impl Walker {
     /// The long tail: types for which the package has a reducer of its own
     /// (`ferropickle.reducers`). `Ok(Err(pushed))`: written already.
     pub fn ask_by_value(&mut self, obj: Obj) -> Result<Result<Option<Own>, bool>, Stop> {
-        if let Some(pushed) = self.save_variable(obj)? {
-            return Ok(Err(pushed));
+        let number = self.types.plan(obj.ty()) as usize;
+        if !self.types.plans[number].ordinary {
+            if let Some(pushed) = self.save_variable(obj)? {
+                return Ok(Err(pushed));
+            }
+            let ordinary = is_ordinary(obj);
+            // Looking may have run code that made other plans.
+            let number = self.types.plan(obj.ty()) as usize;
+            self.types.plans[number].ordinary = ordinary;
         }
         let number = self.types.plan(obj.ty()) as usize;
         if self.types.plans[number].reducer.is_none() {

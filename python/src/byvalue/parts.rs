@@ -31,6 +31,11 @@ fn part_of(obj: Obj) -> Option<Part> {
     }
 }
 
+/// Whether an object's type is one of these kinds.
+pub(super) fn is_part(obj: Obj) -> bool {
+    part_of(obj).is_some()
+}
+
 /// The built-in kind that a class of descriptors is, or differs from in ways
 /// that its call brings back.
 fn plain_kind(ty: TypePtr) -> Option<TypePtr> {

@@ -22,7 +22,7 @@ const KEYWORDS: &[(&core::ffi::CStr, &core::ffi::CStr)] = &[
 ];
 
 /// Kinds of objects of `typing` that are made here.
-fn is_variable(ty: Obj) -> bool {
+pub(super) fn is_variable(ty: Obj) -> bool {
     let names = types::get();
     let of_typing = matches!(ty.getattr_opt(names.module.obj()), Ok(Some(m)) if text_is(m.obj(), b"typing") || text_is(m.obj(), b"typing_extensions"));
     of_typing

@@ -279,6 +279,22 @@ impl Walker {
         text.len() > 9 && text.starts_with(b"__") && is_reduction_name(text)
     }
 
+    /// Whether the instance's own attributes, if it has any, leave the methods
+    /// of its type alone that pickling looks up; false where it cannot be told.
+    pub(super) fn is_asked_by_type(&self, obj: Obj) -> bool {
+        if !instance::has_dict(obj.ty()) {
+            return true;
+        }
+        match instance::attributes(obj) {
+            None => false,
+            Some(Attributes::Empty) => true,
+            Some(Attributes::Dict(dict)) => !self.has_overrides(dict),
+            Some(Attributes::Inline(inline)) => {
+                !(0..inline.len()).any(|i| self.overrides_reduction(inline.get(i).0))
+            }
+        }
+    }
+
     fn has_overrides(&self, dict: Obj) -> bool {
         let mut pos = 0;
         while let Some((key, _)) = fast::dict_next(dict, &mut pos) {

@@ -6,7 +6,7 @@
 use super::frame::{Frame, Phase, Shape};
 use super::replay::{Asked, thaw_iterators};
 use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
-use crate::classify::Kind;
+use crate::classify::{self, Kind};
 use crate::error::Raised;
 use crate::fast::{self, Obj, Own};
 use crate::hooks::Table;
@@ -62,7 +62,9 @@ impl Walker {
         if fast::is_function(ty) {
             return self.save_function(obj);
         }
+        let number = self.types.plan(ty);
         if self.by_value.on()
+            && !self.types.plans[number as usize].ordinary
             && let Some(flow) = self.save_part(obj)
         {
             return flow;
@@ -70,7 +72,6 @@ impl Walker {
         if obj.is_class() && fast::instance::is_plain_class(obj) && goes_by_name(obj) {
             return self.save_class(obj);
         }
-        let number = self.types.plan(ty);
         let kind = self.types.plans[number as usize].kind;
         if kind == Kind::Foreign || !self.verify(number) {
             return self.save_foreign(obj);
@@ -111,7 +112,9 @@ impl Walker {
                 return self.save_class(obj);
             }
             if self.by_value.on() {
-                if let Some(flow) = self.save_part(obj) {
+                if !self.is_ordinary(obj)
+                    && let Some(flow) = self.save_part(obj)
+                {
                     return flow;
                 }
                 value = match self.ask_by_value(obj)? {
@@ -120,12 +123,23 @@ impl Walker {
                 };
             }
         }
-        let value = match value {
-            Some(value) => value,
+        let (value, shape) = match value {
+            Some(value) => (value, None),
             None => self.ask_object(obj)?,
         };
         let value = self.record(obj, Asked::Reduce, value)?;
+        if shape.is_some() {
+            self.begin_shaped(value, Some(obj), shape)?;
+            return PUSHED;
+        }
         self.save_reduced(obj, value)
+    }
+
+    /// Whether the by-value room has nothing for instances of the object's type
+    /// but what `ferropickle.reducers` may have.
+    fn is_ordinary(&mut self, obj: Obj) -> bool {
+        let number = self.types.plan(obj.ty());
+        self.types.plans[number as usize].ordinary
     }
 
     /// A reduce value: a name, or a tuple.
@@ -177,15 +191,33 @@ impl Walker {
         }
     }
 
-    /// Asks the object itself.
-    fn ask_object(&mut self, obj: Obj) -> Result<Own, Stop> {
+    /// Asks the object itself; with the shape of the reduce value where that is
+    /// known.
+    fn ask_object(&mut self, obj: Obj) -> Result<(Own, Option<Shape>), Stop> {
         let names = types::get();
+        let number = self.types.plan(obj.ty());
+        let by = self.types.plans[number as usize].asked;
+        if by != classify::Asked::ReduceEx
+            && (by == classify::Asked::Reduce || self.options.proto >= 2)
+            && self.is_asked_by_type(obj)
+        {
+            let name = if by == classify::Asked::Reduce { &names.reduce } else { &names.getstate };
+            if let Some(method) = fast::type_lookup(obj.ty(), name.obj()).map(Obj::own) {
+                let given = method.call(&[obj])?;
+                if by == classify::Asked::Reduce {
+                    return Ok((given, None));
+                }
+                let class = fast::new_tuple(&[obj.ty_obj()])?;
+                let value = [names.newobj.obj(), class.obj(), given.obj()];
+                return Ok((fast::new_tuple(&value)?, Some(Shape::NewObj)));
+            }
+        }
         if let Some(method) = obj.getattr_opt(names.reduce_ex.obj())? {
             let proto = fast::long::from_i64(self.options.proto.into())?;
-            return Ok(method.call(&[proto.obj()])?);
+            return Ok((method.call(&[proto.obj()])?, None));
         }
         if let Some(method) = obj.getattr_opt(names.reduce.obj())? {
-            return Ok(method.call(&[])?);
+            return Ok((method.call(&[])?, None));
         }
         Err(Raised::pickling(&wording::not_reducible(obj)).into())
     }
@@ -208,6 +240,17 @@ impl Walker {
 
     /// Pushes the frame of a reduce value, and checks the value as stock does.
     pub fn begin_reduce(&mut self, value: Own, obj: Option<Obj>) -> Result<(), Stop> {
+        self.begin_shaped(value, obj, None)
+    }
+
+    /// As [`Walker::begin_reduce`]; a value whose shape is known was made here
+    /// and needs no check.
+    fn begin_shaped(
+        &mut self,
+        value: Own,
+        obj: Option<Obj>,
+        known: Option<Shape>,
+    ) -> Result<(), Stop> {
         let value_obj = value.obj();
         self.push(Frame::Reduce {
             value: value_obj,
@@ -219,7 +262,10 @@ impl Walker {
             self.pin(value);
         }
         // The frame is there already: notes name the object.
-        let checked = self.check_reduce(value_obj, obj)?;
+        let checked = match known {
+            Some(shape) => shape,
+            None => self.check_reduce(value_obj, obj)?,
+        };
         if let Some(Frame::Reduce { shape, phase, .. }) = self.frames.last_mut() {
             (*shape, *phase) = (checked, Phase::Callable);
         }
@@ -488,6 +534,10 @@ impl Walker {
             Shape::Call => self.save(args),
             Shape::NewObjEx => self.save(fast::tuple_get(args, 1)),
             Shape::Partial => {
+                self.write_empty_tuple();
+                WRITTEN
+            }
+            Shape::NewObj if fast::tuple_len(args) == 1 && !self.hooks.has_persistent_id => {
                 self.write_empty_tuple();
                 WRITTEN
             }

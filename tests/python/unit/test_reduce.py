@@ -327,3 +327,81 @@ def test_what_has_no_pickle_fails_as_in_the_standard_library(name, protocol, tmp
             "lock": threading.Lock,
         }
         assert_fails_alike(lambda: [makers[name]()], protocol)
+
+
+class Patched:
+    """Its methods are changed while instances are dumped."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __reduce__(self):
+        return Patched, (self.value,)
+
+
+class PatchedState:
+    def __init__(self, value):
+        self.value = value
+
+    def __getstate__(self):
+        return {"value": self.value}
+
+
+@pytest.mark.parametrize("kind", [Patched, PatchedState])
+@pytest.mark.parametrize("name", ["__reduce__", "__reduce_ex__", "__getstate__"])
+@pytest.mark.parametrize("where", ["instance", "class"])
+def test_methods_that_are_replaced_are_asked(kind, name, where, number_from_two, monkeypatch):
+    if name == "__getstate__" and kind is Patched:
+        answer = {"value": "unused"}
+    elif name == "__getstate__":
+        answer = {"value": "replaced"}
+    else:
+        answer = (kind, ("replaced",))
+    values = [kind(i) for i in range(3)]
+    fp.dumps(values, number_from_two)  # what is known of the type by then must not hold
+    if where == "instance":
+        setattr(values[1], name, Answer(answer))
+    else:
+        monkeypatch.setattr(kind, name, lambda *args: answer, raising=False)
+    ours, theirs = fp.dumps(values, number_from_two), pickle.dumps(values, number_from_two)
+    got, expected = pickle.loads(ours), pickle.loads(theirs)
+    assert [v.value for v in got] == [v.value for v in expected]
+    assert [vars(v).keys() for v in got] == [vars(v).keys() for v in expected]
+
+
+class Answer:
+    """A callable that is the same wherever it is found, and itself goes by name."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def __call__(self, *args):
+        return self.answer
+
+    def __reduce__(self):
+        return Answer, (self.answer,)
+
+
+@pytest.fixture(params=range(2, 6))
+def number_from_two(request):
+    return request.param
+
+
+class CountedState:
+    asked = 0
+
+    def __getstate__(self):
+        CountedState.asked += 1
+        return vars(self).copy()
+
+
+def test_state_is_asked_for_once_where_the_walk_begins_again():
+    first, second = CountedState(), CountedState()
+    first.other, second.other = second, first
+    looped = ([first],)
+    looped[0].append(looped)  # a tuple in itself: the walk begins again
+    CountedState.asked = 0
+    back = pickle.loads(fp.dumps([[[]] for _ in range(400)] + [looped, second]))
+    assert CountedState.asked == 2
+    assert back[-1].other.other is back[-1]
+    assert back[-2][0][0] is back[-1].other
