@@ -36,6 +36,8 @@ pub enum Kind {
     Uuid,
     /// An enum member whose class keeps `Enum.__reduce_ex__`.
     Enum,
+    /// `decimal.Decimal` in C.
+    Decimal,
     /// `PurePath` and its standard subclasses, as of 3.10 and 3.11.
     Path,
     /// A NumPy scalar of a fixed type.
@@ -433,8 +435,8 @@ fn known_kind(ty: TypePtr, class: Obj) -> Option<Kind> {
             b"datetime.time" => Some(Kind::Time),
             b"datetime.datetime" => Some(Kind::DateTime),
             b"datetime.timedelta" => Some(Kind::TimeDelta),
+            b"decimal.Decimal" => Some(Kind::Decimal),
             b"datetime.timezone"
-            | b"decimal.Decimal"
             | b"collections.deque"
             | b"collections.OrderedDict"
             | b"collections.defaultdict"

@@ -90,6 +90,12 @@ pub fn utf8(text: Obj, scratch: &mut Vec<u8>) -> &[u8] {
     try_utf8(text, scratch).unwrap_or_default()
 }
 
+/// `str(obj)`.
+pub fn of(obj: Obj) -> Result<Own, Raised> {
+    // SAFETY: alive; a new reference or null with an error set.
+    unsafe { Own::from_new(ffi::PyObject_Str(obj.ptr())) }
+}
+
 /// The data of an ASCII str; of any other an empty slice.
 #[inline(always)]
 pub fn ascii<'a>(text: Obj) -> &'a [u8] {

@@ -9,6 +9,7 @@ use crate::classify::{self, Kind};
 use crate::error::Raised;
 use crate::fast::{self, Obj, datetime, instance};
 use crate::types;
+use ferropickle_core::limits::FRAME_TARGET_BYTES;
 use ferropickle_core::memo::{Entry, Found};
 use ferropickle_core::opcode::Op;
 
@@ -40,6 +41,7 @@ impl Walker {
             Kind::Uuid => self.write_uuid(obj, number)?,
             Kind::Enum => return self.save_enum(obj, number),
             Kind::Path => self.write_path(obj, number)?,
+            Kind::Decimal => return self.save_decimal(obj, number, memoize),
             _ => return self.save_foreign(obj),
         }
         if memoize {
@@ -62,6 +64,24 @@ impl Walker {
         self.op(Op::Tuple3);
         self.op(Op::Reduce);
         Ok(())
+    }
+
+    /// A Decimal: the class called with the text of the number, as its
+    /// `__reduce__` in C says (`dec_reduce` in `Modules/_decimal/_decimal.c`).
+    fn save_decimal(&mut self, obj: Obj, number: u32, memoize: bool) -> Flow {
+        let text = fast::text::of(obj)?;
+        if fast::text::ascii(text.obj()).len() >= FRAME_TARGET_BYTES {
+            // To a file it goes by itself, and then code runs.
+            return self.save_c_reduced(obj);
+        }
+        self.save_plan_class(number)?;
+        self.write_str(text.obj())?;
+        self.op(Op::Tuple1);
+        self.op(Op::Reduce);
+        if memoize {
+            self.memoize(obj);
+        }
+        WRITTEN
     }
 
     /// A time or datetime: its bytes, `fold` in the top bit of the hour or of
