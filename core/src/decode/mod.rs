@@ -139,24 +139,29 @@ impl<T> Decoder<T> {
                 Op::None => {
                     let object = build.none()?;
                     self.push(object)?;
+                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Newtrue | Op::Newfalse => {
                     let object = build.bool(op == Op::Newtrue)?;
                     self.push(object)?;
+                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Binint1 => {
                     let object = build.int(reader.byte()?.into())?;
                     self.push(object)?;
+                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Binint2 => {
                     let object =
                         build.int(reader.number(|bytes| u16::from_le_bytes(*bytes))?.into())?;
                     self.push(object)?;
+                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Binint => {
                     let object =
                         build.int(reader.number(|bytes| i32::from_le_bytes(*bytes))?.into())?;
                     self.push(object)?;
+                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Long1 => {
                     let n = reader.byte()? as usize;
@@ -190,6 +195,7 @@ impl<T> Decoder<T> {
                 Op::Binfloat => {
                     let object = build.float(reader.number(|bytes| f64::from_be_bytes(*bytes))?)?;
                     self.push(object)?;
+                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Float => {
                     let text = reader.line()?;
@@ -378,10 +384,12 @@ impl<T> Decoder<T> {
                         continue;
                     }
                     self.memo_get(index.into(), build)?;
+                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::LongBinget => {
                     let index = u32_le(reader)?;
                     self.memo_get(index.into(), build)?;
+                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Get => {
                     let index = index_text(reader.line()?)?;
@@ -491,6 +499,91 @@ impl<T> Decoder<T> {
                 Op::Stop => return self.pop(),
             }
         }
+    }
+
+    /// Opcodes that push a number, None, a bool or a memo entry, as long as one
+    /// follows another: they often come in runs. What is not whole or not well is
+    /// left to the general way, and so is a memo entry that may be called.
+    #[inline(always)]
+    fn short_values<R, B>(
+        &mut self,
+        reader: &mut R,
+        build: &mut B,
+        until_tick: &mut u32,
+    ) -> Step<(), B::Error>
+    where
+        R: Read<B::Error>,
+        B: Build<Obj = T>,
+    {
+        const NONE: u8 = Op::None as u8;
+        const TRUE: u8 = Op::Newtrue as u8;
+        const FALSE: u8 = Op::Newfalse as u8;
+        const INT1: u8 = Op::Binint1 as u8;
+        const INT2: u8 = Op::Binint2 as u8;
+        const INT4: u8 = Op::Binint as u8;
+        const FLOAT: u8 = Op::Binfloat as u8;
+        const GET1: u8 = Op::Binget as u8;
+        const GET4: u8 = Op::LongBinget as u8;
+        let mut rest = reader.ahead();
+        let whole = rest.len();
+        let mut fault = None;
+        // Pushed in each arm, so that what cannot fail has no branch for it.
+        macro_rules! push {
+            ($made:expr, $after:expr) => {
+                match $made.and_then(|object| self.push(object)) {
+                    Ok(()) => rest = $after,
+                    Err(cause) => {
+                        fault = Some(cause);
+                        break;
+                    }
+                }
+            };
+        }
+        while *until_tick > 1 {
+            let Some((op, args)) = rest.split_first() else { break };
+            match *op {
+                NONE => push!(build.none(), args),
+                TRUE => push!(build.bool(true), args),
+                FALSE => push!(build.bool(false), args),
+                INT1 => {
+                    let Some((n, after)) = args.split_first() else { break };
+                    push!(build.int((*n).into()), after);
+                }
+                INT2 => {
+                    let Some((n, after)) = args.split_first_chunk() else { break };
+                    push!(build.int(u16::from_le_bytes(*n).into()), after);
+                }
+                INT4 => {
+                    let Some((n, after)) = args.split_first_chunk() else { break };
+                    push!(build.int(i32::from_le_bytes(*n).into()), after);
+                }
+                FLOAT => {
+                    let Some((n, after)) = args.split_first_chunk() else { break };
+                    push!(build.float(f64::from_be_bytes(*n)), after);
+                }
+                GET1 => {
+                    let [index, next, ..] = *args else { break };
+                    if next == Op::ShortBinbytes as u8 {
+                        break;
+                    }
+                    let Some(found) = self.memo.get(index.into()) else { break };
+                    let object = build.share(found);
+                    push!(Ok(object), &args[1..]);
+                }
+                GET4 => {
+                    let Some((n, after)) = args.split_first_chunk() else { break };
+                    let index = u32::from_le_bytes(*n);
+                    let Some(found) = self.memo.get(index.into()) else { break };
+                    let object = build.share(found);
+                    push!(Ok(object), after);
+                }
+                _ => break,
+            }
+            *until_tick -= 1;
+        }
+        let used = whole - rest.len();
+        reader.skip(used);
+        fault.map_or(Ok(()), Err)
     }
 
     /// Short bytes that are the only argument of a call that follows: made in

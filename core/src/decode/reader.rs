@@ -36,6 +36,16 @@ pub trait Read<E> {
         None
     }
 
+    /// What can be read without asking anyone, as far as the reader can tell.
+    #[inline(always)]
+    fn ahead(&self) -> &[u8] {
+        &[]
+    }
+
+    /// Goes over `n` bytes of [`Read::ahead`].
+    #[inline(always)]
+    fn skip(&mut self, _n: usize) {}
+
     /// Whether large payloads had better be read straight to where they stay.
     fn reads_into(&self) -> bool {
         false
@@ -164,6 +174,16 @@ impl<E> Read<E> for SliceReader<'_> {
     #[inline(always)]
     fn position(&self) -> u64 {
         self.at as u64
+    }
+
+    #[inline(always)]
+    fn ahead(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn skip(&mut self, n: usize) {
+        self.at = (self.at + n).min(self.bytes.len());
     }
 
     #[inline(always)]
