@@ -60,14 +60,16 @@ impl<S: Storage> Run<'_, S> {
     /// None.
     #[inline(always)]
     pub fn none(&mut self) {
-        self.0.put(const { Form::new(Op::None as u8, 0, false) }, [0; 8]);
+        const FORM: Form = Form::new(Op::None as u8, 0, false);
+        self.0.put(FORM, [0; 8]);
     }
 
     /// True or False.
     #[inline(always)]
     pub fn bool(&mut self, value: bool) {
-        let op = if value { Op::Newtrue } else { Op::Newfalse };
-        self.0.put(Form::new(op as u8, 0, false), [0; 8]);
+        const TRUE: Form = Form::new(Op::Newtrue as u8, 0, false);
+        const FALSE: Form = Form::new(Op::Newfalse as u8, 0, false);
+        self.0.put(if value { TRUE } else { FALSE }, [0; 8]);
     }
 
     /// An int.

@@ -150,7 +150,7 @@ impl Memo {
             if slot.generation != self.generation {
                 return match &self.base {
                     None => Found::No(Vacant(at)),
-                    Some(base) => base.get(key).map_or(Found::No(Vacant(at)), Found::Yes),
+                    Some(base) => base.below(key).map_or(Found::No(Vacant(at)), Found::Yes),
                 };
             }
             if slot.key == key {
@@ -158,6 +158,13 @@ impl Memo {
             }
             at = (at + 1) & mask;
         }
+    }
+
+    /// [`Memo::get`] of a table under another: a call, as `find` is part of many
+    /// loops and would have itself in it.
+    #[inline(never)]
+    fn below(&self, key: usize) -> Option<Entry> {
+        self.get(key)
     }
 
     /// The entry of `key`, if there is one.

@@ -347,6 +347,7 @@ impl Form {
 
     /// An opcode and `n` bytes of a number, 8 at most; with `counted` the
     /// opcode is followed by `n`.
+    #[inline(always)]
     pub const fn new(op: u8, n: u8, counted: bool) -> Form {
         assert!(n <= 8);
         let skip = 1 + counted as u8;

@@ -91,9 +91,16 @@ pub fn add_items(stack: &mut Vec<Own>, from: usize) -> Result<(), Raised> {
 }
 
 pub fn frozenset(stack: &mut Vec<Own>, from: usize) -> Result<(), Raised> {
-    let items = sequence::take_list(stack, from)?;
-    // SAFETY: a live list; a new reference or null with an error set.
-    let set = unsafe { Own::from_new(ffi::PyFrozenSet_New(items.ptr()))? };
-    stack.push(set);
+    // SAFETY: a new reference or null with an error set. Items may be added to a
+    // frozenset that nobody else has; -1 with an error set.
+    unsafe {
+        let set = Own::from_new(ffi::PyFrozenSet_New(core::ptr::null_mut()))?;
+        for item in stack.drain(from..) {
+            if ffi::PySet_Add(set.ptr(), item.ptr()) < 0 {
+                return Err(Raised::set());
+            }
+        }
+        stack.push(set);
+    }
     Ok(())
 }

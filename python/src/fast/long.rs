@@ -23,8 +23,10 @@ unsafe fn magnitude(digits: *const u32, count: usize) -> (i64, bool) {
     debug_assert!((1..=3).contains(&count));
     let (second, third) = (usize::from(count > 1), usize::from(count > 2));
     // SAFETY: each index is below the count.
-    let [low, mid, high] =
-        unsafe { [*digits, *digits.add(second), *digits.add(second + third)].map(u64::from) };
+    let (low, mid, high) = unsafe {
+        let digit = |i: usize| u64::from(*digits.add(i));
+        (digit(0), digit(second), digit(second + third))
+    };
     let value = low | (mid * second as u64) << 30 | (high * third as u64) << 60;
     (value as i64, high * (third as u64) < 8)
 }

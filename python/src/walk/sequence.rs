@@ -376,8 +376,15 @@ impl Walker {
             self.op(Op::Mark);
             Late::Never
         };
+        let (mut pos, mut in_batch) = (0, 0);
+        let done = self.set_leaves(obj, &mut pos, &mut in_batch, frozen);
+        if let Ok(true) = done {
+            self.end_set(obj, frozen, late);
+            return WRITTEN;
+        }
         let size = fast::set_len(obj);
-        self.push(Frame::Set { obj, pos: 0, size, in_batch: 0, frozen, late })?;
+        self.push(Frame::Set { obj, pos, size, in_batch, frozen, late })?;
+        done?;
         PUSHED
     }
 
@@ -403,6 +410,9 @@ impl Walker {
             if fast::set_len(obj) != size {
                 continue;
             }
+            if self.set_leaves(obj, &mut pos, &mut in_batch, frozen)? {
+                break;
+            }
             let Some(item) = fast::set_next(obj, &mut pos) else { break };
             self.refuse_key_of_user(item)?;
             if !frozen && in_batch == BATCH_ITEMS {
@@ -419,12 +429,17 @@ impl Walker {
                 return Ok(());
             }
         }
+        self.end_set(obj, frozen, late);
+        self.pop();
+        Ok(())
+    }
+
+    /// What follows the items of a set.
+    #[inline(always)]
+    fn end_set(&mut self, obj: Obj, frozen: bool, late: Late) {
         if !frozen {
             self.op(Op::Additems);
-            self.pop();
-            return Ok(());
-        }
-        if late == Late::After
+        } else if late == Late::After
             && !self.pure
             && let Some(index) = self.recursed(obj)
         {
@@ -436,8 +451,31 @@ impl Walker {
                 self.memoize(obj);
             }
         }
-        self.pop();
-        Ok(())
+    }
+
+    /// Writes the leaves that come next in a set, as far as they are one batch and
+    /// one frame; says whether that were all. No code runs meanwhile.
+    #[inline(always)]
+    fn set_leaves(
+        &mut self,
+        obj: Obj,
+        pos: &mut isize,
+        in_batch: &mut u32,
+        frozen: bool,
+    ) -> Result<bool, Stop> {
+        if !self.leaves_first() {
+            return Ok(false);
+        }
+        while (frozen || *in_batch < BATCH_ITEMS) && !self.enc.at_boundary() {
+            let mut after = *pos;
+            let Some(item) = fast::set_next(obj, &mut after) else { return Ok(true) };
+            if !self.save_leaf(item)? {
+                break;
+            }
+            *pos = after;
+            *in_batch += 1;
+        }
+        Ok(false)
     }
 
     /// Before protocol 4: `set([...])`.
