@@ -171,6 +171,16 @@ def test_decimals(text, protocol):
     assert type(cross_as_stdlib(Money(text), protocol)) is Money
 
 
+def test_decimals_that_are_shared_and_long_ones_to_a_file(protocol):
+    shared, long = Decimal("1.50"), Decimal("7" * 70_000)
+    back = cross([shared, long, [shared], Decimal("-0"), shared, long], protocol)
+    assert back[0] is back[2][0] is back[4]
+    assert back[1] is back[5]
+    out = io.BytesIO()
+    fp.dump([shared, long, shared], out, protocol)
+    assert pickle.loads(out.getvalue()) == [shared, long, shared]
+
+
 def test_decimal_context_plays_no_part(protocol):
     with decimal.localcontext() as context:
         context.prec = 2

@@ -225,7 +225,9 @@ def _runs():
     """Numbers, None, bools, what was met and what was not, in every order that matters."""
     rng = random.Random(7)
     words = [f"word {i}" for i in range(300)]  # more than BINGET reaches
-    shared = [[i] for i in range(40)] + [{"k": i} for i in range(40)] + [Plain(a=i) for i in range(9)]
+    shared = (
+        [[i] for i in range(40)] + [{"k": i} for i in range(40)] + [Plain(a=i) for i in range(9)]
+    )
     kinds = [
         lambda: rng.choice((None, True, False)),
         lambda: rng.randrange(-(2**70), 2**70) >> rng.randrange(71),
@@ -263,3 +265,23 @@ def test_runs_in_fast_mode():
     pickler.dump(value)
     assert "BINGET" not in opcodes(out.getvalue())
     assert fp.loads(out.getvalue()) == value
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+@pytest.mark.parametrize("leaves", [0, 1, 998, 999, 1000, 1001, 2500])
+def test_sets_of_leaves_and_of_others(kind, leaves, protocol):
+    shared = (1, "a tuple")
+    value = kind(
+        [*range(leaves), None, True, 2.5, "text", shared, ("another",), frozenset([shared])]
+    )
+    back = cross([value, shared, value], protocol)
+    assert back[0] is back[2]
+    assert next(item for item in back[0] if item == shared) is back[1]
+
+
+def test_a_frozenset_of_what_has_no_hash_fails_as_in_the_standard_library():
+    stream = b"\x80\x04(K\x01]\x91."
+    with pytest.raises(TypeError, match="unhashable type: 'list'"):
+        pickle.loads(stream)
+    with pytest.raises(TypeError, match="unhashable type: 'list'"):
+        fp.loads(stream)
