@@ -10,12 +10,11 @@
 use crate::out::copy_long;
 use crate::strided::{Axis, Layout};
 use crate::threads;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 /// Copies of fewer bytes stay on one thread: waking the others costs more.
 pub const PARALLEL_FROM_BYTES: usize = 4 << 20;
-/// What one thread takes at a time.
-const PART_BYTES: usize = 1 << 20;
+/// What one thread takes at a time: at the end all wait for the last.
+const PART_BYTES: usize = 256 << 10;
 /// Elements of a square tile where source and target run across each other.
 const TILE: usize = 32;
 
@@ -112,7 +111,6 @@ unsafe fn gather(from: *const u8, layout: &Layout, to: *mut u8) {
 pub unsafe fn copy(from: &[u8], to: *mut u8) {
     let place = Place { from: from.as_ptr(), to };
     let len = from.len();
-    let pool = if len >= PARALLEL_FROM_BYTES { threads::pool() } else { None };
     let part = |at: usize| {
         let part = place.moved(at as isize, at);
         // SAFETY: the part lies within both by the bound of `at`.
@@ -121,14 +119,8 @@ pub unsafe fn copy(from: &[u8], to: *mut u8) {
             copy_long(from, part.to);
         }
     };
-    match pool {
-        Some(pool) => {
-            pool.install(|| {
-                (0..len.div_ceil(PART_BYTES)).into_par_iter().for_each(|n| part(n * PART_BYTES));
-            });
-        }
-        None => (0..len).step_by(PART_BYTES).for_each(part),
-    }
+    let starts = (0..len).step_by(PART_BYTES);
+    if len >= PARALLEL_FROM_BYTES { threads::share(starts, part) } else { starts.for_each(part) }
 }
 
 /// The axes with the strides that they have in the target.
@@ -153,8 +145,8 @@ fn with_target(axes: &[Axis], block: usize) -> Vec<Step> {
 /// As for [`gather`].
 unsafe fn split(place: Place, steps: &[Step], block: usize, len_bytes: usize) {
     let longest = (0..steps.len()).max_by_key(|&i| steps[i].len);
-    let pool = if len_bytes >= PARALLEL_FROM_BYTES { threads::pool() } else { None };
-    let (Some(axis), Some(pool)) = (longest, pool) else {
+    let parallel = len_bytes >= PARALLEL_FROM_BYTES && threads::count() > 1;
+    let (Some(axis), true) = (longest, parallel) else {
         return if longest.is_some() {
             // SAFETY: the contract.
             unsafe { copy_steps(place, steps, block) }
@@ -166,17 +158,14 @@ unsafe fn split(place: Place, steps: &[Step], block: usize, len_bytes: usize) {
     let len = steps[axis].len;
     let most_parts = len_bytes.div_ceil(PART_BYTES);
     let part = len.div_ceil(most_parts.clamp(1, len));
-    pool.install(|| {
-        (0..len.div_ceil(part)).into_par_iter().for_each(|n| {
-            let first = n * part;
-            let mut steps = steps.to_vec();
-            let step = steps[axis];
-            steps[axis].len = part.min(len - first);
-            let part = place.moved(first as isize * step.from, first * step.to);
-            // SAFETY: the part's elements are elements of the whole, and those
-            // of different parts have different places in the target.
-            unsafe { copy_steps(part, &steps, block) };
-        });
+    threads::share((0..len).step_by(part), |first| {
+        let mut steps = steps.to_vec();
+        let step = steps[axis];
+        steps[axis].len = part.min(len - first);
+        let part = place.moved(first as isize * step.from, first * step.to);
+        // SAFETY: the part's elements are elements of the whole, and those
+        // of different parts have different places in the target.
+        unsafe { copy_steps(part, &steps, block) };
     });
 }
 

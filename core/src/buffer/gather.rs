@@ -1,45 +1,51 @@
 //! Slices copied one after the other into one place, much of it by several threads.
 
 use crate::threads;
-use rayon::prelude::*;
 
 /// Less than this is copied by one thread.
 const PARALLEL_FROM_BYTES: usize = 8 << 20;
 
 /// What one thread copies at a time.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Copies of slices, made one by one where they are few bytes in all, and else
 /// together, by several threads.
 pub struct Copies<'a, 'b> {
-    pool: Option<&'static rayon::ThreadPool>,
+    parallel: bool,
+    bytes: usize,
     pieces: Vec<(&'a [u8], &'b mut [u8])>,
 }
 
 impl<'a, 'b> Copies<'a, 'b> {
     /// None yet, of so many bytes in all.
     pub fn of_bytes(bytes: usize) -> Copies<'a, 'b> {
-        let pool = threads::pool().filter(|_| bytes >= PARALLEL_FROM_BYTES);
-        Copies { pool, pieces: Vec::new() }
+        Copies::of_bytes_from(bytes, PARALLEL_FROM_BYTES)
+    }
+
+    /// As [`Copies::of_bytes`], for several threads from `least` bytes on.
+    pub fn of_bytes_from(bytes: usize, least: usize) -> Copies<'a, 'b> {
+        let parallel = bytes >= least && threads::count() > 1;
+        Copies { parallel, bytes, pieces: Vec::new() }
     }
 
     /// One more: to a place of the same length.
     pub fn add(&mut self, slice: &'a [u8], place: &'b mut [u8]) {
-        if self.pool.is_none() || slice.len() <= PIECE_BYTES {
-            return match self.pool {
-                Some(_) => self.pieces.push((slice, place)),
-                None => place.copy_from_slice(slice),
-            };
+        if !self.parallel {
+            return place.copy_from_slice(slice);
         }
         let places = place.chunks_mut(PIECE_BYTES);
         self.pieces.extend(slice.chunks(PIECE_BYTES).zip(places));
     }
 
     /// Makes those that wait.
-    pub fn finish(self) {
-        let Some(pool) = self.pool else { return };
-        pool.install(|| {
-            self.pieces.into_par_iter().for_each(|(slice, place)| place.copy_from_slice(slice));
+    pub fn finish(mut self) {
+        if self.pieces.is_empty() {
+            return;
+        }
+        // Of short ones several at a time.
+        let some = self.pieces.len().div_ceil(self.bytes.div_ceil(PIECE_BYTES).max(1));
+        threads::share(self.pieces.chunks_mut(some), |pieces| {
+            pieces.iter_mut().for_each(|(slice, place)| place.copy_from_slice(slice));
         });
     }
 }

@@ -1,6 +1,6 @@
 //! The host's part of a transfer: bytes between a locked buffer and where they belong.
 
-use ferropickle_core::threads;
+use ferropickle_core::buffer::Copies;
 
 use crate::plan::Chunk;
 
@@ -16,31 +16,10 @@ pub(super) type Pair<'p> = (&'p mut [u8], &'p [u8]);
 
 /// Copies, on several threads if it is much.
 pub(super) fn copy_all(pairs: Vec<Pair<'_>>) {
-    let total: usize = pairs.iter().map(|(to, _)| to.len()).sum();
-    if total < PARALLEL_FROM || threads::count() == 1 {
-        return pairs.into_iter().for_each(|(to, from)| to.copy_from_slice(from));
-    }
-    // Shares of the same size, none cut finer than it has to be.
-    let share = total.div_ceil(threads::count());
-    let mut shares: Vec<(usize, Vec<Pair<'_>>)> = vec![(0, Vec::new())];
-    for (mut to, mut from) in pairs {
-        while !to.is_empty() {
-            let full = shares.last().is_none_or(|(bytes, _)| *bytes >= share);
-            if full {
-                shares.push((0, Vec::new()));
-            }
-            let Some((bytes, pairs)) = shares.last_mut() else { break };
-            let here = to.len().min(share - *bytes);
-            let (now, later) = to.split_at_mut(here);
-            let (first, rest) = from.split_at(here);
-            pairs.push((now, first));
-            *bytes += here;
-            (to, from) = (later, rest);
-        }
-    }
-    threads::with_each(&mut shares, |(_, pairs)| {
-        pairs.iter_mut().for_each(|(to, from)| to.copy_from_slice(from));
-    });
+    let total = pairs.iter().map(|(to, _)| to.len()).sum();
+    let mut copies = Copies::of_bytes_from(total, PARALLEL_FROM);
+    pairs.into_iter().for_each(|(to, from)| copies.add(from, to));
+    copies.finish();
 }
 
 /// Brings a chunk that has arrived to where it belongs, and tells of it.

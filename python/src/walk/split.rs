@@ -322,7 +322,11 @@ impl Walker {
             let cut = self.enc.cut();
             let room = (parts * PART_BYTES).saturating_mul(5) / 4;
             let firsts = self.enc.add_parts(room, |placement| {
-                threads::with_each(workers, |worker| worker.work(&job, placement));
+                let turns: Vec<_> = workers.iter_mut().map(Mutex::new).collect();
+                threads::together(turns.len() - 1, |number| {
+                    let mut worker = turns[number].lock().unwrap_or_else(PoisonError::into_inner);
+                    worker.work(&job, placement);
+                });
             });
             workers.iter_mut().for_each(|worker| worker.set_base(None));
             self.memo = Arc::into_inner(frozen).unwrap_or_default();
