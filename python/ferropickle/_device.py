@@ -198,8 +198,13 @@ def core_buffer(data: Any, *, target: str | None = None) -> Any:
     buffer = _buffer(data, target)
     if buffer is None:
         return core.Buffer.from_handle(0, 0)
-    core.Device(buffer.ordinal).set_current()
     buffer.wait()
+    return core_buffer_over(core, buffer)
+
+
+def core_buffer_over(core: Any, buffer: DeviceBuffer) -> Any:
+    """A `cuda.core` buffer over memory of ours, whatever is in it."""
+    core.Device(buffer.ordinal).set_current()
     return core.Buffer.from_handle(buffer.address, buffer.nbytes, owner=buffer)
 
 

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import operator
 import sys
+import types
 from typing import Any
 
 __all__ = ["is_quiet", "is_quiet_state"]
@@ -22,6 +23,7 @@ _CLASSES = frozenset(
         "builtins.slice",
         "datetime.date",
         "datetime.datetime",
+        "datetime.timezone",
         "functools.partial",
         "operator.attrgetter",
         "operator.methodcaller",
@@ -36,7 +38,7 @@ def is_quiet(function: Any, args: tuple[Any, ...]) -> bool:
     if type(function) is type and _full_name(function) in _CLASSES:
         return True
     if not args:
-        return False
+        return function is types.SimpleNamespace
     if type(function) in (operator.methodcaller, operator.attrgetter):
         reduced: Any = function.__reduce__()
         method = type(function) is operator.methodcaller
@@ -44,13 +46,16 @@ def is_quiet(function: Any, args: tuple[Any, ...]) -> bool:
         return known and _is_of_library(args[0])
     if function is operator.getitem:
         return _is_of_library(args[0]) and type(args[1]) is slice
-    return any(function is known for known in _functions()) and _is_harmless(args[0])
+    if any(function is known for known in _found(_VALUES)):
+        return all(type(arg) in (str, int, float, bytes) for arg in args)
+    return any(function is known for known in _found(_FUNCTIONS)) and _is_harmless(args[0])
 
 
 def is_quiet_state(obj: Any) -> bool:
     """Whether an object takes its state without running code of the user's."""
     cls = type(obj)
-    if cls is functools.partial:
+    uuid = getattr(sys.modules.get("uuid"), "UUID", None)
+    if cls is functools.partial or cls is types.SimpleNamespace or cls is uuid:
         return True
     numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
     if numpy is not None and isinstance(obj, numpy.dtype):
@@ -67,23 +72,33 @@ _FUNCTIONS = {
     "numpy": ("dtype", "ndarray"),
     "torch": ("as_strided", "frombuffer", "nn.Parameter"),
 }
+# Classes of the standard library whose objects are made of text and numbers.
+_ADDRESSES = tuple(f"IPv{n}{kind}" for n in (4, 6) for kind in ("Address", "Interface", "Network"))
+_VALUES = {
+    "datetime": ("timedelta",),
+    "decimal": ("Decimal",),
+    "fractions": ("Fraction",),
+    "ipaddress": _ADDRESSES,
+    "pathlib": ("PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath"),
+}
 
 
-# The last answer of `_functions`, by the modules that it is of.
+# What `_found` has found, by the modules that it is of.
 _FOUND: dict[tuple[Any, ...], list[Any]] = {}
 
 
-def _functions() -> list[Any]:
-    """The functions that look at no elements, of the modules that are loaded."""
-    modules = tuple(map(sys.modules.get, _FUNCTIONS))
+def _found(names: dict[str, tuple[str, ...]]) -> list[Any]:
+    """What has these names, in the modules that are loaded."""
+    modules = (id(names), *map(sys.modules.get, names))
     found = _FOUND.get(modules)
     if found is None:
         found = []
-        for module, paths in zip(modules, _FUNCTIONS.values(), strict=True):
+        for module, paths in zip(modules[1:], names.values(), strict=True):
             for path in paths:
                 with contextlib.suppress(AttributeError):
                     found.append(operator.attrgetter(path)(module))
-        _FOUND.clear()
+        if len(_FOUND) > 2:
+            _FOUND.clear()
         _FOUND[modules] = found
     return found
 

@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ferropickle._device import DeviceArray
+from ferropickle._device import DeviceArray, core_buffer_over
 from ferropickle._native import (
     DeviceBuffer,
     DeviceError,
@@ -20,6 +20,7 @@ from ferropickle._native import (
     DeviceStandIn,
     device_ids,
     device_store,
+    device_unfilled,
     device_upload,
 )
 
@@ -259,6 +260,16 @@ def _of_rmm(args: tuple[Any, ...], ordinal: int) -> Made | None:
     return Made(made, args[0], nbytes, made.ptr, LEGACY_STREAM)
 
 
+def _of_core(args: tuple[Any, ...], ordinal: int) -> Made | None:
+    core = sys.modules.get("cuda.core")
+    nbytes = _host_bytes(args)
+    if core is None or not nbytes:
+        return None
+    memory = device_unfilled(nbytes, device_ids()[ordinal])
+    made = core_buffer_over(core, memory)
+    return Made(made, args[0], nbytes, memory.address, LEGACY_STREAM)
+
+
 def _of_ours(args: tuple[Any, ...], ordinal: int) -> Made | None:
     data, *described = args
     nbytes = _host_bytes((data,))
@@ -289,6 +300,7 @@ def _host_bytes(args: tuple[Any, ...]) -> int:
 MAKERS: dict[str, Callable[[tuple[Any, ...], int], Made | None]] = {
     "cupy.array": _of_cupy,
     "ferropickle.array": _of_ours,
+    "ferropickle.core_buffer": _of_core,
     "ferropickle.cupy_bytes": _of_cupy_bytes,
     "ferropickle.numba_bytes": _of_numba_bytes,
     "ferropickle.rmm_buffer": _of_rmm,

@@ -59,7 +59,7 @@ mod _native {
     #[pymodule_export]
     use super::buffers::PyBuffer;
     #[pymodule_export]
-    use super::device::buffer::{Buffer, StandIn, device_store, device_upload};
+    use super::device::buffer::{Buffer, StandIn, device_store, device_unfilled, device_upload};
     #[cfg(unix)]
     #[pymodule_export]
     use super::device::exchange::Exchange;

@@ -199,6 +199,15 @@ impl Stager {
         })
     }
 
+    /// New device memory for buffers of these lengths, one allocation for all; what is in it does not matter yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stager::upload_new`].
+    pub fn unfilled(&self, lens: &[usize]) -> Result<Vec<DeviceBuffer>, GpuError> {
+        self.in_new(lens, |_, _, _, _, _| Ok(()))
+    }
+
     /// New device memory for buffers of these lengths, filled by `fill`, which is given its address, where in it each buffer
     /// begins, and its length.
     pub(super) fn in_new(

@@ -245,6 +245,31 @@ impl Buffer {
     }
 }
 
+/// New memory on a device, for bytes that come later.
+///
+/// device: its UUID.
+///
+/// Raises DeviceError, and ValueError for a text that is no UUID.
+#[pyfunction]
+pub fn device_unfilled<'py>(
+    py: Python<'py>,
+    nbytes: usize,
+    device: &str,
+) -> PyResult<Bound<'py, Buffer>> {
+    let id = id_of(device)?;
+    let made = py.detach(|| {
+        probe()?;
+        Stager::of(&open_device(id)?).unfilled(&[nbytes])
+    });
+    let made = made.map_err(|error| raise_gpu(&error).into_py(py))?;
+    let buffer = made.into_iter().next().map_or_else(Buffer::empty, Buffer::new);
+    Bound::new(py, buffer)
+}
+
+fn id_of(device: &str) -> PyResult<DeviceId> {
+    device.parse().map_err(|error| PyValueError::new_err(format!("'{device}' is {error}")))
+}
+
 /// Copies bytes-like objects to a device: a DeviceBuffer for each, in one transfer.
 ///
 /// device: its UUID.
@@ -263,8 +288,7 @@ pub fn device_upload<'py>(
     if buffers.as_ref().is_some_and(|buffers| buffers.len() != sources.len()) {
         return Err(PyValueError::new_err("buffers: there must be one for each source"));
     }
-    let id: DeviceId =
-        device.parse().map_err(|error| PyValueError::new_err(format!("'{device}' is {error}")))?;
+    let id = id_of(device)?;
     let views = views(&sources)?;
     let bytes: Vec<&[u8]> = views.iter().map(View::as_slice).collect();
     let made = py.detach(|| {

@@ -1,7 +1,13 @@
 """Elements of many arrays go to a device together; what could look at them sees them."""
 
 import datetime
+import decimal
+import fractions
 import io
+import ipaddress
+import pathlib
+import types
+import uuid
 
 import numpy as np
 import pytest
@@ -122,6 +128,31 @@ def test_what_runs_no_code_of_the_users_does_not_part_arrays(d):
             np.testing.assert_array_equal(elements(row["plain"].array), expected)
             part = expected[2:5] if library else expected
             np.testing.assert_array_equal(elements(row[1, "view"]), part)
+
+
+@on_driver(hold_us=200, simulated=True)
+def test_objects_of_the_standard_library_do_not_part_arrays(d):
+    d.context()
+    make, base = maker(d, None), rows(200, 32)
+    made = [
+        decimal.Decimal,
+        lambda n: fractions.Fraction(n, 7),
+        ipaddress.ip_address,
+        lambda n: ipaddress.ip_network((n, 128)),
+        lambda n: pathlib.Path("a", str(n)),
+        lambda n: pathlib.PureWindowsPath(f"c:/{n}"),
+        lambda n: uuid.UUID(int=n),
+        datetime.timedelta,
+        lambda n: datetime.timezone(datetime.timedelta(minutes=n)),
+        lambda n: types.SimpleNamespace(a=n),
+    ]
+    fp.loads(fp.dumps([make(row) for row in base[:2]]))
+    for other in made:
+        data = fp.dumps([(make(row), other(number)) for number, row in enumerate(base)])
+        found = few_copies(d, lambda data=data: fp.loads(data))
+        for number, (array, value) in enumerate(found):
+            np.testing.assert_array_equal(elements(array), base[number])
+            assert value == other(number)
 
 
 # ---- code of the user's that looks at arrays during the load -------------------------------------

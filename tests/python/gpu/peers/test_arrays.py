@@ -162,6 +162,29 @@ def test_buffers_of_cuda_core(d):
         assert d.read(int(found.handle), 1000) == bytes(range(250)) * 4
 
 
+@needs("cuda.core")
+@on_driver(simulated=True)
+def test_many_buffers_of_cuda_core_are_few_copies(d):
+    from cuda.core import Device
+
+    device = Device(0)
+    device.set_current()
+    sent = [device.allocate(100, stream=device.default_stream) for _ in range(200)]
+    for number, buffer in enumerate(sent):
+        d.put(int(buffer.handle), bytes([number]) * 100)
+    data = fp.dumps(sent)
+    fp.loads(data)
+    d.control("reset")
+    found = fp.loads(data)
+    calls = d.report()["calls"]
+    assert sum(count for name, count in calls.items() if "HtoD" in name) <= 3, calls
+    for number, buffer in enumerate(found):
+        assert d.read(int(buffer.handle), 100) == bytes([number]) * 100
+    before = d.report()["live"]
+    del found, buffer
+    assert d.report()["live"]["device"] == before["device"] - 200
+
+
 def tell(d, other):
     """In the other process: answer each array with what it is, and whether its memory is mapped."""
     from numba import cuda
