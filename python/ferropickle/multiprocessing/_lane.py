@@ -108,6 +108,16 @@ def family() -> Lane:
     return _family
 
 
+def _forked() -> None:
+    """In a forked child: what goes by devices is its own, and no lock of the parent's is in it."""
+    for lane in list(_known.values()):
+        lane._exchange = DeviceExchange()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 def _attach(duplicate: Any) -> Lane:
     """The lane of a descriptor that has just arrived."""
     global _family

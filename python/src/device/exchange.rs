@@ -12,9 +12,8 @@ use crate::arena::{Arena, argument};
 use crate::error::{Raised, raise_gpu};
 use crate::message::{self, Access};
 use crate::parcel;
-use crate::policy::{self, Choices};
+use crate::policy::{self, Choices, DeviceChoice};
 use crate::types::to_bound;
-use core::sync::atomic::{AtomicU32, Ordering};
 use ferropickle_core::buffer::Buffer as HostBuffer;
 use ferropickle_core::sys::process::{self, Stamp};
 use ferropickle_gpu::beside::Offer;
@@ -64,8 +63,8 @@ pub struct Exchange {
     given: Mutex<Vec<Given>>,
     unread: Unread,
     declined: Mutex<VecDeque<u64>>,
-    /// Who has the arenas, once there are any: not a forked child.
-    pid: AtomicU32,
+    /// Who made it. In a forked child it is not used, and its locks are not taken: threads of the parent's may have them.
+    pid: u32,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -86,20 +85,16 @@ fn read(py: Python<'_>, bytes: &HostBuffer) -> PyResult<(Ticket, HostBuffer)> {
 
 impl Exchange {
     fn is_own(&self) -> bool {
-        self.pid.load(Ordering::Relaxed) == process::pid()
-    }
-
-    /// Whether this process may make arenas: the first that wants to.
-    fn becomes_own(&self) -> bool {
-        let pid = process::pid();
-        let known = self.pid.compare_exchange(0, pid, Ordering::Relaxed, Ordering::Relaxed);
-        known.map_or_else(|known| known == pid, |_| true)
+        self.pid == process::pid()
     }
 
     /// An arena of this process, if it is one.
     fn own(&self, id: u64) -> Option<DeviceArena> {
+        if !self.is_own() {
+            return None;
+        }
         let given = locked(&self.given);
-        let found = given.iter().find(|given| given.arena.id() == id && self.is_own());
+        let found = given.iter().find(|given| given.arena.id() == id);
         found.map(|given| given.arena.clone())
     }
 
@@ -259,7 +254,7 @@ impl Exchange {
             given: Mutex::default(),
             unread: Unread::default(),
             declined: Mutex::default(),
-            pid: AtomicU32::new(0),
+            pid: process::pid(),
         }
     }
 
@@ -276,17 +271,20 @@ impl Exchange {
         address: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let py = obj.py();
-        let (arena, choices) =
-            (arena.get().get()?, policy::choose(Some(policy), Choices::default())?);
+        let arena = arena.get().get()?;
+        let mut choices = policy::choose(Some(policy), Choices::default())?;
+        if !self.is_own() {
+            choices.device = DeviceChoice::Host;
+            return message::pack(obj, Some(&arena), false, choices);
+        }
         let (stream, table) = parcel::pack_regions(py, obj, choices)?;
         if regions_of(py, &table)?.is_empty() {
             return message::packed(py, &stream, &table, Some(&arena), false);
         }
-        let address: Option<Vec<u8>> =
-            if self.becomes_own() { address.call0()?.extract()? } else { None };
+        let address: Option<Vec<u8>> = address.call0()?.extract()?;
         let bound = if address.is_some() { arena.capacity() } else { 0 };
         let (table, mut load) = self.outbound.load(py, table, bound)?;
-        if load.places.is_none() && self.is_own() {
+        if load.places.is_none() {
             // There may be no room: the next one may have some.
             py.detach(|| self.unread.make_room(|id| self.own(id)));
         }
@@ -345,10 +343,11 @@ impl Exchange {
         question: &[u8],
     ) -> PyResult<Option<(Bound<'py, PyAny>, Vec<i32>)>> {
         match question.split_first() {
+            _ if !self.is_own() => Ok(None),
             Some((&ARENA, id)) => {
                 let given = locked(&self.given);
                 let found = given.iter().find(|given| given.arena.id().to_le_bytes() == *id);
-                let Some(found) = found.filter(|_| self.is_own()) else { return Ok(None) };
+                let Some(found) = found else { return Ok(None) };
                 let copies = found.descriptors.iter().map(OwnedFd::try_clone);
                 let copies = copies.collect::<Result<Vec<_>, _>>()?;
                 let numbers = copies.into_iter().map(IntoRawFd::into_raw_fd).collect();
@@ -401,6 +400,9 @@ impl Exchange {
 
     /// Gives all arenas up. Arrays that were received stay; what was not read is gone.
     fn close(&self, py: Python<'_>) {
+        if !self.is_own() {
+            return;
+        }
         let given = core::mem::take(&mut *locked(&self.given));
         py.detach(|| {
             drop(given);

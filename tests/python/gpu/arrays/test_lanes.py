@@ -151,6 +151,42 @@ def test_pipes(d):
 
 
 @on_driver(simulated=True)
+def test_executors(d):
+    d.context()
+    array = Placed(d, base()).produce()
+    context = fmp.get_context("spawn")
+    with fmp.ProcessPoolExecutor(1, mp_context=context) as executor, fp.policy(AUTO):
+        for _ in range(3):
+            found, data = executor.submit(work.counted, array).result()
+            assert data == base().tobytes()
+    assert found == BY_DEVICE
+
+
+@on_driver(simulated=True)
+def test_forked_processes_of_one_that_uses_no_driver():
+    context = fmp.get_context("fork")
+    questions, answers, (here, there) = context.Queue(), context.SimpleQueue(), context.Pipe()
+    with fp.policy(AUTO):
+        here.send("it has a lane")
+    assert there.recv() == "it has a lane"
+    reader = context.Process(target=work.answer, args=(questions, answers))
+    sender = context.Process(target=work.put, args=(questions, there))
+    reader.start()
+    sender.start()
+    for _ in range(3):
+        here.send(N)
+        assert here.recv() == N
+        found, data = answers.get()
+        assert data == base().tobytes()
+    assert found == BY_DEVICE
+    here.send(0)
+    sender.join(60)
+    questions.put(None)
+    reader.join(60)
+    assert (sender.exitcode, reader.exitcode) == (0, 0)
+
+
+@on_driver(simulated=True)
 def test_a_process_reads_what_it_has_sent(d):
     d.context()
     array = Placed(d, base()).produce()
