@@ -475,10 +475,7 @@ impl Link {
             choices.device != DeviceChoice::Host && !choices.require_stock
         });
         let Some(arena) = arena else {
-            // Memory of a device that is to be shared is refused, not copied.
-            let shared = choices.share && choices.device != DeviceChoice::Host;
-            let pack = if shared { parcel::pack_regions } else { parcel::pack_native };
-            let (stream, table) = pack(py, obj, choices)?;
+            let (stream, table) = parcel::pack_copies(py, obj, choices)?;
             return self.send_packed(py, &open, &stream, &table, &Load::default(), deadline);
         };
         let (stream, table) = parcel::pack_regions(py, obj, choices)?;
@@ -575,7 +572,7 @@ pub fn frames<'py>(
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let py = obj.py();
     let choices = policy::choose(policy, Choices::default())?;
-    let (stream, table) = parcel::pack_native(py, obj, choices)?;
+    let (stream, table) = parcel::pack_copies(py, obj, choices)?;
     let bytes = fast::bytes_data(stream.obj());
     let content = Content::of_stream(bytes, &table)?;
     let out = match table.is_empty() {

@@ -116,7 +116,7 @@ pub fn pack<'py>(
     choices: Choices,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let py = obj.py();
-    let (stream, table) = parcel::pack_native(py, obj, choices)?;
+    let (stream, table) = parcel::pack_copies(py, obj, choices)?;
     packed(py, &stream, &table, arena, kept)
 }
 

@@ -15,7 +15,7 @@ use crate::device::buffer::{Buffer as DeviceMemory, fetch};
 use crate::error::raise_fault;
 use crate::fast::{self, Own, storage};
 use crate::hooks::Hooks;
-use crate::policy::{self, Choices};
+use crate::policy::{self, Choices, DeviceChoice};
 use crate::sink::Sink;
 use crate::source::View;
 use crate::types::{from_bound, to_bound};
@@ -274,6 +274,16 @@ pub fn pack_regions(
     let mut hooks = Hooks::collecting();
     (hooks.takes_devices, hooks.takes_regions) = (true, true);
     pack_with(py, obj, choices, hooks)
+}
+
+/// As [`pack_native`], for other processes: memory of a device that is to be shared is refused, not copied.
+pub fn pack_copies(
+    py: Python<'_>,
+    obj: &Bound<'_, PyAny>,
+    choices: Choices,
+) -> PyResult<(Own, BufferTable)> {
+    let shared = choices.share && choices.device != DeviceChoice::Host;
+    if shared { pack_regions(py, obj, choices) } else { pack_native(py, obj, choices) }
 }
 
 fn pack_with(

@@ -312,3 +312,23 @@ def test_a_message_is_read_once(d):
         np.testing.assert_array_equal(host(ours.get()), base())
         with pytest.raises(fp.DeviceError, match="taken"):
             ours.get()
+
+
+# ---- what is refused -----------------------------------------------------------------------------
+
+
+@on_driver()
+def test_memory_is_not_shared_live(d):
+    d.context()
+    array = Placed(d, base()).produce()
+    reader, writer = fmp.Pipe()
+    with reader, writer:
+        for device in ("auto", "device"):
+            with (
+                fp.policy(device=device, share=True),
+                pytest.raises(fp.DeviceError, match=r"^obj\[0\]: share=True"),
+            ):
+                writer.send([array])
+        with fp.policy(share=True):
+            writer.send([array])
+        np.testing.assert_array_equal(host(reader.recv()[0]), base())
