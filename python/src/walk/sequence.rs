@@ -14,7 +14,9 @@ const MOST_MISSES: u32 = 31;
 /// Whether a run of short values may begin with an item.
 #[inline(always)]
 fn may_be_short(item: Obj) -> bool {
-    item.refcnt() > 1 || fast::is_int(item.ty()) || fast::is_float(item.ty())
+    let ty = item.ty();
+    // Strs first: most that are in one place only need no more questions.
+    item.refcnt() > 1 || !fast::is_str(ty) && (fast::is_int(ty) || fast::is_float(ty))
 }
 
 impl Walker {
@@ -58,7 +60,7 @@ impl Walker {
         let mut next = 0;
         while next < fast::list_len(obj) && next < BATCH_ITEMS as isize && !self.enc.at_boundary() {
             let item = fast::list_get(obj, next);
-            if may_be_short(item) && !fast::is_str(item.ty()) {
+            if !fast::is_str(item.ty()) && may_be_short(item) {
                 let done = self.save_run(obj, next, BATCH_ITEMS as usize - next as usize);
                 next += done as isize;
                 if done > 0 {
