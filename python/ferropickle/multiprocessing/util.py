@@ -1,5 +1,6 @@
 """`multiprocessing.util`, as it is."""
 
+import multiprocessing.util
 from multiprocessing.util import (
     SUBDEBUG,
     SUBWARNING,
@@ -17,6 +18,7 @@ from multiprocessing.util import (
     sub_debug,
     sub_warning,
 )
+from typing import Any
 
 __all__ = [
     "SUBDEBUG",
@@ -35,3 +37,8 @@ __all__ = [
     "sub_debug",
     "sub_warning",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What versions of Python have beyond that: `warn` is of 3.14."""
+    return getattr(multiprocessing.util, name)
