@@ -91,6 +91,14 @@ pub fn add_items(stack: &mut Vec<Own>, from: usize) -> Result<(), Raised> {
 }
 
 pub fn frozenset(stack: &mut Vec<Own>, from: usize) -> Result<(), Raised> {
+    if !stack[from..].iter().all(|item| fast::is_leaf_key(item.obj())) {
+        // Code of the user's that hashes an item may find the frozenset.
+        let items = sequence::take_list(stack, from)?;
+        // SAFETY: a live list; a new reference or null with an error set.
+        let set = unsafe { Own::from_new(ffi::PyFrozenSet_New(items.ptr()))? };
+        stack.push(set);
+        return Ok(());
+    }
     // SAFETY: a new reference or null with an error set. Items may be added to a
     // frozenset that nobody else has; -1 with an error set.
     unsafe {

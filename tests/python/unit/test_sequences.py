@@ -4,6 +4,7 @@ What belongs here: ordered and unordered collections without keys. Mappings: tes
 """
 
 import array
+import gc
 import io
 import pickle
 import random
@@ -285,3 +286,28 @@ def test_a_frozenset_of_what_has_no_hash_fails_as_in_the_standard_library():
         pickle.loads(stream)
     with pytest.raises(TypeError, match="unhashable type: 'list'"):
         fp.loads(stream)
+
+
+class Finder:
+    """Its hash finds, and keeps, every frozenset that the collector knows."""
+
+    found: list = []
+
+    def __init__(self, n):
+        self.n = n
+
+    def __reduce__(self):
+        return Finder, (self.n,)
+
+    def __eq__(self, other):
+        return type(other) is Finder and other.n == self.n
+
+    def __hash__(self):
+        Finder.found = [known for known in gc.get_objects() if type(known) is frozenset]
+        return self.n
+
+
+def test_a_frozenset_may_be_found_while_it_is_made():
+    value = frozenset([Finder(1), "a", Finder(2), 3])
+    assert fp.loads(pickle.dumps(value, 4)) == value
+    assert fp.loads(fp.dumps(value)) == value
