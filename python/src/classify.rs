@@ -85,7 +85,7 @@ pub struct Plan {
     /// Which methods a foreign type is asked by.
     pub asked: Asked,
     /// No function of the by-value room is for its instances: neither parts of
-    /// classes nor type variables. False as long as nobody has looked.
+    /// classes nor type variables. False of unknown types as long as nobody has looked.
     pub ordinary: bool,
     /// The package's own reducer for a foreign type, or None; not asked yet.
     pub reducer: Option<Own>,
@@ -252,6 +252,12 @@ fn make(ty: TypePtr) -> Plan {
             _ => plan.kind = Kind::Foreign,
         }
     }
+    plan.ordinary = match plan.kind {
+        Kind::Date | Kind::Time | Kind::DateTime | Kind::TimeDelta => true,
+        Kind::Decimal | Kind::Uuid | Kind::Path => true,
+        Kind::NumpyScalar | Kind::NumpyArray => true,
+        _ => false,
+    };
     if plan.kind == Kind::Foreign {
         plan.asked = asked(ty, class);
     }

@@ -139,29 +139,24 @@ impl<T> Decoder<T> {
                 Op::None => {
                     let object = build.none()?;
                     self.push(object)?;
-                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Newtrue | Op::Newfalse => {
                     let object = build.bool(op == Op::Newtrue)?;
                     self.push(object)?;
-                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Binint1 => {
                     let object = build.int(reader.byte()?.into())?;
                     self.push(object)?;
-                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Binint2 => {
                     let object =
                         build.int(reader.number(|bytes| u16::from_le_bytes(*bytes))?.into())?;
                     self.push(object)?;
-                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Binint => {
                     let object =
                         build.int(reader.number(|bytes| i32::from_le_bytes(*bytes))?.into())?;
                     self.push(object)?;
-                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Long1 => {
                     let n = reader.byte()? as usize;
@@ -195,7 +190,6 @@ impl<T> Decoder<T> {
                 Op::Binfloat => {
                     let object = build.float(reader.number(|bytes| f64::from_be_bytes(*bytes))?)?;
                     self.push(object)?;
-                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Float => {
                     let text = reader.line()?;
@@ -272,6 +266,7 @@ impl<T> Decoder<T> {
                     self.fence = self.stack.len();
                     self.marks.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
                     self.marks.push(self.fence);
+                    until_tick = self.short_values(reader, build, until_tick)?;
                 }
                 Op::Pop => {
                     if self.marks.last() == Some(&self.stack.len()) {
@@ -384,12 +379,10 @@ impl<T> Decoder<T> {
                         continue;
                     }
                     self.memo_get(index.into(), build)?;
-                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::LongBinget => {
                     let index = u32_le(reader)?;
                     self.memo_get(index.into(), build)?;
-                    self.short_values(reader, build, &mut until_tick)?;
                 }
                 Op::Get => {
                     let index = index_text(reader.line()?)?;
@@ -502,15 +495,16 @@ impl<T> Decoder<T> {
     }
 
     /// Opcodes that push a number, None, a bool or a memo entry, as long as one
-    /// follows another: they often come in runs. What is not whole or not well is
-    /// left to the general way, and so is a memo entry that may be called.
-    #[inline(always)]
+    /// follows another: after a mark they often come in runs. What is not whole or
+    /// not well is left to the general way, and so is a memo entry that may be
+    /// called. Gives how many opcodes are left until the next tick.
+    #[inline(never)]
     fn short_values<R, B>(
         &mut self,
         reader: &mut R,
         build: &mut B,
-        until_tick: &mut u32,
-    ) -> Step<(), B::Error>
+        mut until_tick: u32,
+    ) -> Step<u32, B::Error>
     where
         R: Read<B::Error>,
         B: Build<Obj = T>,
@@ -539,7 +533,7 @@ impl<T> Decoder<T> {
                 }
             };
         }
-        while *until_tick > 1 {
+        loop {
             let Some((op, args)) = rest.split_first() else { break };
             match *op {
                 NONE => push!(build.none(), args),
@@ -579,11 +573,18 @@ impl<T> Decoder<T> {
                 }
                 _ => break,
             }
-            *until_tick -= 1;
+            until_tick -= 1;
+            if until_tick == 0 {
+                until_tick = TICK_OPCODES;
+                if let Err(cause) = build.tick() {
+                    fault = Some(cause.into());
+                    break;
+                }
+            }
         }
         let used = whole - rest.len();
         reader.skip(used);
-        fault.map_or(Ok(()), Err)
+        fault.map_or(Ok(until_tick), Err)
     }
 
     /// Short bytes that are the only argument of a call that follows: made in
