@@ -252,12 +252,18 @@ fn make(ty: TypePtr) -> Plan {
             _ => plan.kind = Kind::Foreign,
         }
     }
-    plan.ordinary = match plan.kind {
-        Kind::Date | Kind::Time | Kind::DateTime | Kind::TimeDelta => true,
-        Kind::Decimal | Kind::Uuid | Kind::Path => true,
-        Kind::NumpyScalar | Kind::NumpyArray => true,
-        _ => false,
-    };
+    plan.ordinary = matches!(
+        plan.kind,
+        Kind::Date
+            | Kind::Time
+            | Kind::DateTime
+            | Kind::TimeDelta
+            | Kind::Decimal
+            | Kind::Uuid
+            | Kind::Path
+            | Kind::NumpyScalar
+            | Kind::NumpyArray
+    );
     if plan.kind == Kind::Foreign {
         plan.asked = asked(ty, class);
     }

@@ -533,8 +533,7 @@ impl<T> Decoder<T> {
                 }
             };
         }
-        loop {
-            let Some((op, args)) = rest.split_first() else { break };
+        while let Some((op, args)) = rest.split_first() {
             match *op {
                 NONE => push!(build.none(), args),
                 TRUE => push!(build.bool(true), args),
@@ -577,7 +576,7 @@ impl<T> Decoder<T> {
             if until_tick == 0 {
                 until_tick = TICK_OPCODES;
                 if let Err(cause) = build.tick() {
-                    fault = Some(cause.into());
+                    fault = Some(cause);
                     break;
                 }
             }
