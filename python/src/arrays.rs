@@ -16,6 +16,8 @@ pub struct Kit {
     pub from_buffer: Own,
     /// What it names for all others.
     pub reconstruct: Own,
+    /// What it names for scalars.
+    pub scalar: Own,
 }
 
 struct Shared(Option<Kit>);
@@ -65,6 +67,7 @@ fn look_up() -> Result<Kit, Raised> {
         ndarray: types::import_attribute(c"numpy", c"ndarray")?,
         from_buffer: types::import_attribute(numeric, c"_frombuffer")?,
         reconstruct: types::import_attribute(multiarray, c"_reconstruct")?,
+        scalar: types::import_attribute(multiarray, c"scalar")?,
     })
 }
 
@@ -81,7 +84,7 @@ pub fn may_be_known(callable: Obj) -> bool {
         };
         name == c"numpy.ndarray"
     } else {
-        false
+        fast::function::built_in_name(callable) == Some(c"scalar")
     };
     let numpy = || fast::intern(c"numpy").ok();
     is_known && numpy().is_some_and(|name| types::loaded_module(name.obj()).is_some())

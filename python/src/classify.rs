@@ -490,19 +490,50 @@ fn numpy_dtype_kind(ty: TypePtr, class: Obj) -> Option<Kind> {
 
 /// Whether a function of the class is the one that its module's file defines:
 /// a patched one has another file.
-fn is_from_module(ty: TypePtr, name: Obj, module: &core::ffi::CStr) -> bool {
-    let Some(function) = fast::type_lookup(ty, name) else { return false };
+pub fn is_from_module(ty: TypePtr, name: Obj, module: &core::ffi::CStr) -> bool {
+    fast::type_lookup(ty, name).is_some_and(|function| is_of_module(function, module))
+}
+
+/// Whether an object is a function with the globals of a module that is loaded.
+pub fn is_of_module(function: Obj, module: &core::ffi::CStr) -> bool {
     if !fast::is_function(function.ty()) {
         return false;
     }
     let Ok(module_name) = fast::intern(module) else { return false };
-    let Some(module) = types::loaded_module(module_name.obj()) else { return false };
-    // SAFETY: a function object has a code object and globals, both borrowed;
-    // a module has a dict.
-    unsafe {
-        let globals = ffi::PyFunction_GetGlobals(function.ptr());
-        fast::is_module(module.ty()) && globals == ffi::PyModule_GetDict(module.ptr())
+    let module = types::loaded_module(module_name.obj()).and_then(fast::module_dict);
+    module == Some(fast::function::fields(function).globals)
+}
+
+/// The function in a static or class method of a class.
+pub fn bare_function(ty: TypePtr, name: Obj) -> Option<Own> {
+    let method = fast::type_lookup(ty, name)?;
+    let kinds = [&raw mut ffi::PyStaticMethod_Type, &raw mut ffi::PyClassMethod_Type];
+    if !kinds.contains(&method.ty()) {
+        return None;
     }
+    let function = attribute(method, c"__func__")?;
+    fast::is_function(function.ty()).then_some(function)
+}
+
+/// An attribute; `None` where it can't be had, whatever the reason.
+pub fn attribute(obj: Obj, name: &core::ffi::CStr) -> Option<Own> {
+    match fast::intern(name).and_then(|name| obj.getattr(name.obj())) {
+        Ok(found) => Some(found),
+        Err(raised) => {
+            raised.discard();
+            None
+        }
+    }
+}
+
+/// Whether a class made by a class statement has this name and is of this module.
+pub fn is_named(ty: TypePtr, name: &[u8], module: &[u8]) -> bool {
+    // SAFETY: a live type's name is NUL-terminated.
+    let own = unsafe { core::ffi::CStr::from_ptr((*ty).tp_name) }.to_bytes();
+    own == name
+        && has_flag(ty, ffi::Py_TPFLAGS_HEAPTYPE)
+        && class_text(ty, types::get().module.obj())
+            .is_some_and(|found| is_text(found.obj(), module))
 }
 
 fn uuid_kind(ty: TypePtr) -> Option<Kind> {
@@ -603,7 +634,8 @@ fn enum_kind(ty: TypePtr, class: Obj) -> Option<Kind> {
     stock.then_some(Kind::Enum)
 }
 
-fn is_text(text: Obj, expected: &[u8]) -> bool {
+/// Whether an object is a str of this text, in UTF-8.
+pub fn is_text(text: Obj, expected: &[u8]) -> bool {
     fast::is_str(text.ty()) && fast::text::utf8(text, &mut Vec::new()) == expected
 }
 

@@ -41,6 +41,19 @@ pub trait Build {
     fn empty_tuple(&mut self) -> Step<Self::Obj, Self::Error>;
     /// The objects from `from` on become one tuple, which is pushed.
     fn tuple(&mut self, stack: &mut Vec<Self::Obj>, from: usize) -> Step<(), Self::Error>;
+    /// The object below `from` is to be called with a tuple of those from `from`
+    /// on, by `op`: REDUCE or NEWOBJ. If the builder knows a short way it puts
+    /// what is made in the place of all of them and says so by `true`; else it
+    /// does nothing, and the tuple and the call are made as the stream says.
+    #[inline(always)]
+    fn call_with_items(
+        &mut self,
+        _stack: &mut Vec<Self::Obj>,
+        _from: usize,
+        _op: Op,
+    ) -> Step<bool, Self::Error> {
+        Ok(false)
+    }
     fn empty_list(&mut self) -> Step<Self::Obj, Self::Error>;
     /// The objects from `from` on become one list, which is pushed.
     fn list(&mut self, stack: &mut Vec<Self::Obj>, from: usize) -> Step<(), Self::Error>;
@@ -57,6 +70,14 @@ pub trait Build {
         from: usize,
         next: Option<Op>,
     ) -> Step<bool, Self::Error>;
+    /// The pairs from `from` on are the state of slots: TUPLE2 and BUILD follow.
+    /// Below are the dict that they would be set in, the rest of the state and the
+    /// object. If the builder knows a short way it sets them, takes all but the
+    /// object off and says so by `true`; else it does nothing.
+    #[inline(always)]
+    fn set_slots(&mut self, _stack: &mut Vec<Self::Obj>, _from: usize) -> Step<bool, Self::Error> {
+        Ok(false)
+    }
     fn empty_set(&mut self) -> Step<Self::Obj, Self::Error>;
     fn add_items(&mut self, stack: &mut Vec<Self::Obj>, from: usize) -> Step<(), Self::Error>;
     fn frozenset(&mut self, stack: &mut Vec<Self::Obj>, from: usize) -> Step<(), Self::Error>;

@@ -290,19 +290,19 @@ impl<T> Decoder<T> {
                 }
                 Op::Tuple1 => {
                     let from = self.need(1)?;
-                    build.tuple(&mut self.stack, from)?;
+                    self.tuple(reader, build, from)?;
                 }
                 Op::Tuple2 => {
                     let from = self.need(2)?;
-                    build.tuple(&mut self.stack, from)?;
+                    self.tuple(reader, build, from)?;
                 }
                 Op::Tuple3 => {
                     let from = self.need(3)?;
-                    build.tuple(&mut self.stack, from)?;
+                    self.tuple(reader, build, from)?;
                 }
                 Op::Tuple => {
                     let from = self.pop_mark()?;
-                    build.tuple(&mut self.stack, from)?;
+                    self.tuple(reader, build, from)?;
                 }
                 Op::EmptyList => {
                     let object = build.empty_list()?;
@@ -606,6 +606,23 @@ impl<T> Decoder<T> {
         self.push(object)
     }
 
+    /// A tuple, or at once what a call with it makes.
+    #[inline(always)]
+    fn tuple<R, B>(&mut self, reader: &mut R, build: &mut B, from: usize) -> Step<(), B::Error>
+    where
+        R: Read<B::Error>,
+        B: Build<Obj = T>,
+    {
+        if let Some(next @ (Op::Reduce | Op::Newobj)) = reader.peek()
+            && from > self.fence
+            && build.call_with_items(&mut self.stack, from, next)?
+        {
+            reader.byte()?;
+            return Ok(());
+        }
+        build.tuple(&mut self.stack, from)
+    }
+
     #[inline(always)]
     fn set_items<R, B>(&mut self, reader: &mut R, build: &mut B, from: usize) -> Step<(), B::Error>
     where
@@ -613,6 +630,14 @@ impl<T> Decoder<T> {
         B: Build<Obj = T>,
     {
         let next = reader.peek();
+        if next == Some(Op::Tuple2)
+            && reader.peek_after(1) == Some(Op::Build)
+            && from >= self.fence + 3
+            && build.set_slots(&mut self.stack, from)?
+        {
+            reader.take(2)?;
+            return Ok(());
+        }
         if build.set_items(&mut self.stack, from, next)? {
             reader.byte()?;
         }

@@ -1,76 +1,11 @@
 //! Instances: made without calling their class, attributes set straight.
 
+use super::classes::{Classes, How, MOST_NAMES};
+use super::known;
 use crate::error::{Raised, type_name};
-use crate::fast::{self, Exc, Obj, Own, TypePtr, instance};
+use crate::fast::{self, Exc, Obj, Own, instance};
 use crate::types;
 use pyo3::ffi;
-
-/// Names remembered per class.
-const MOST_CLEAR: usize = 64;
-/// Classes remembered, by address.
-const CLASSES: usize = 8;
-
-/// What is known of the classes of instances met in a load.
-#[derive(Default)]
-pub struct Classes([Class; CLASSES]);
-
-impl Classes {
-    #[inline(always)]
-    fn of(&mut self, ty: TypePtr) -> &mut Class {
-        let address = ty as usize;
-        &mut self.0[(address >> 4 ^ address >> 10) % CLASSES]
-    }
-
-    /// Whether an object's state is set without running code of the user's: a dict, or none,
-    /// for a class that takes attributes plainly.
-    pub fn takes_plainly(&mut self, object: Obj, state: Obj) -> Result<bool, Raised> {
-        let ty = object.ty();
-        let plain = self.of(ty).sets_plainly(ty) && (fast::is_dict(state.ty()) || state.is_none());
-        Ok(plain && object.getattr_opt(types::get().setstate.obj())?.is_none())
-    }
-}
-
-/// A class and whether its instances take attributes plainly.
-#[derive(Default)]
-struct Class {
-    ty: usize,
-    version: u32,
-    plain: bool,
-    /// Attribute names, in the order of the last instance, that no data
-    /// descriptor of the class shadows.
-    clear: Vec<Own>,
-    /// Where instances keep them.
-    places: Vec<u8>,
-}
-
-impl Class {
-    /// Whether BUILD with a dict may set attributes by the generic function:
-    /// no `__setstate__`, nothing special about getting or setting attributes.
-    #[inline(always)]
-    fn sets_plainly(&mut self, ty: TypePtr) -> bool {
-        let version = fast::type_version(ty);
-        if self.ty == ty as usize && self.version == version && version != 0 {
-            return self.plain;
-        }
-        self.sets_plainly_cold(ty)
-    }
-
-    #[inline(never)]
-    fn sets_plainly_cold(&mut self, ty: TypePtr) -> bool {
-        let names = types::get();
-        self.plain = instance::is_heap_type(ty)
-            && instance::has_dict(ty)
-            && fast::type_lookup(ty, names.setstate.obj()).is_none()
-            && instance::reads_plainly(ty)
-            && fast::type_lookup(ty, names.dict.obj())
-                .is_some_and(|found| found.ty() == &raw mut ffi::PyGetSetDescr_Type);
-        self.clear.clear();
-        self.places.clear();
-        self.ty = ty as usize;
-        self.version = fast::type_version(ty);
-        self.plain
-    }
-}
 
 /// SETITEMS and BUILD in one: the stack reads instance, empty dict, pairs from
 /// `from` on, which may be taken off. False, with nothing done, where the general way must be gone.
@@ -82,9 +17,12 @@ pub fn set_attributes(
 ) -> Result<bool, Raised> {
     let object = stack[from - 2].obj();
     let ty = object.ty();
-    let class = classes.of(ty);
-    if !class.sets_plainly(ty) {
-        return Ok(false);
+    let class = classes.of(object.ty_obj());
+    if !class.takes_dict {
+        return match &class.how {
+            How::Uuid(uuid) => Ok(known::set_uuid(uuid, stack, from)),
+            _ => Ok(false),
+        };
     }
     let names = types::get();
     for (i, pair) in stack[from..].chunks_exact_mut(2).enumerate() {
@@ -102,7 +40,7 @@ pub fn set_attributes(
         if instance::shadows(ty, pair[0].obj()) {
             return Ok(false);
         }
-        if class.clear.len() == i && i < MOST_CLEAR {
+        if class.clear.len() == i && i < MOST_NAMES {
             class.clear.push(pair[0].clone());
         }
     }
@@ -116,6 +54,50 @@ pub fn set_attributes(
     for pair in stack[from..].chunks_exact(2) {
         instance::set_attr(object, pair[0].obj(), pair[1].obj())?;
     }
+    Ok(true)
+}
+
+/// The pairs from `from` on into slots, in one step with TUPLE2 and BUILD: the stack
+/// reads instance, None, empty dict, pairs, and all but the instance may be taken
+/// off. False, with nothing done, where the general way must be gone.
+pub fn fill_slots(
+    classes: &mut Classes,
+    stack: &mut Vec<Own>,
+    from: usize,
+) -> Result<bool, Raised> {
+    let (object, rest, dict) = (stack[from - 3].obj(), &stack[from - 2], &stack[from - 1]);
+    let fresh = fast::is_dict(dict.ty()) && dict.refcnt() == 1 && fast::dict_len(dict.obj()) == 0;
+    if !fresh || !rest.is_none() {
+        return Ok(false);
+    }
+    let ty = object.ty();
+    let class = classes.of(object.ty_obj());
+    if !class.takes_slots || (stack.len() - from) / 2 > MOST_NAMES {
+        return Ok(false);
+    }
+    if instance::has_dict(ty) && object.getattr_opt(types::get().setstate.obj())?.is_some() {
+        return Ok(false);
+    }
+    for (i, pair) in stack[from..].chunks_exact(2).enumerate() {
+        if class.slots.get(i).is_some_and(|(name, _)| name.obj() == pair[0].obj()) {
+            continue;
+        }
+        if !fast::is_str(pair[0].ty()) {
+            return Ok(false);
+        }
+        let name = fast::text::interned(pair[0].clone());
+        let found = fast::type_lookup(ty, name.obj());
+        let Some(offset) = found.and_then(instance::settable_offset) else { return Ok(false) };
+        class.slots.truncate(i);
+        class.slots.push((name, offset));
+    }
+    let mut pairs = stack.drain(from..);
+    for (_, offset) in &class.slots {
+        let (Some(_), Some(value)) = (pairs.next(), pairs.next()) else { break };
+        instance::put_slot(object, *offset, value);
+    }
+    drop(pairs);
+    stack.truncate(from - 2);
     Ok(true)
 }
 

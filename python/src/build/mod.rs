@@ -5,6 +5,7 @@
 //! so user code that runs while something is built can free nothing of ours.
 
 pub mod buffer;
+pub mod classes;
 pub mod device;
 pub mod global;
 pub mod instance;
@@ -59,7 +60,7 @@ pub struct Builder {
     /// Where arrays on devices go.
     pub landing: device::Landing,
     /// What is known of classes met in this load.
-    pub classes: instance::Classes,
+    pub classes: classes::Classes,
     /// Dicts met in this load, by their keys.
     pub shapes: shape::Shapes,
 }
@@ -145,6 +146,14 @@ impl Build for Builder {
         Ok(sequence::tuple(stack, from)?)
     }
     #[inline(always)]
+    fn call_with_items(&mut self, stack: &mut Vec<Own>, from: usize, op: Op) -> R<bool> {
+        // Not while arrays land: elements that wait must not be looked at.
+        if self.is_landing() {
+            return Ok(false);
+        }
+        Ok(known::call_with_items(&mut self.classes, stack, from, op)?)
+    }
+    #[inline(always)]
     fn empty_list(&mut self) -> R<Own> {
         Ok(sequence::empty_list()?)
     }
@@ -171,6 +180,13 @@ impl Build for Builder {
     #[inline(always)]
     fn set_items(&mut self, stack: &mut Vec<Own>, from: usize, next: Option<Op>) -> R<bool> {
         Ok(self.build_items(stack, from, next)?)
+    }
+    #[inline(always)]
+    fn set_slots(&mut self, stack: &mut Vec<Own>, from: usize) -> R<bool> {
+        if self.waits() {
+            return Ok(false);
+        }
+        Ok(instance::fill_slots(&mut self.classes, stack, from)?)
     }
     fn empty_set(&mut self) -> R<Own> {
         Ok(sequence::empty_set()?)

@@ -10,6 +10,7 @@ use crate::error::Raised;
 use crate::fast::{self, Obj, Own};
 use ferropickle_numpy::dtype::{self, Elements};
 use ferropickle_numpy::rebuild::{self, Form, Memory};
+use ferropickle_numpy::scalar;
 use pyo3::Python;
 use pyo3::ffi;
 
@@ -32,6 +33,25 @@ fn make_first(callable: Obj, args: Obj) -> Result<Option<Own>, Raised> {
     arrays::prepare()?;
     match arrays::kit() {
         Some(Some(_)) => make(callable, args),
+        _ => Ok(None),
+    }
+}
+
+/// `scalar(dtype, bytes)`, if the callable is NumPy's function of that name.
+#[inline(always)]
+pub fn make_scalar(callable: Obj, args: &[Own]) -> Result<Option<Own>, Raised> {
+    match (arrays::kit(), args) {
+        (Some(Some(kit)), [dtype, value])
+            if callable == kit.scalar.obj() && fast::is_bytes(value.ty()) =>
+        {
+            let data = fast::bytes_data(value.obj());
+            // SAFETY: live objects; NumPy was looked up. Builders run with the GIL. A new
+            // reference or null with an error set.
+            unsafe {
+                let made = scalar::make(Python::assume_attached(), dtype.ptr(), data);
+                made.map(|made| Own::from_new(made)).transpose()
+            }
+        }
         _ => Ok(None),
     }
 }

@@ -76,6 +76,19 @@ pub fn annotations(function: Obj) -> Option<Own> {
     }
 }
 
+/// The name of a built-in function or method.
+pub fn built_in_name<'a>(callable: Obj) -> Option<&'a core::ffi::CStr> {
+    if callable.ty() != &raw mut ffi::PyCFunction_Type {
+        return None;
+    }
+    // SAFETY: the type check makes the cast right; the definition lives as long as the
+    // function and has a NUL-terminated name.
+    unsafe {
+        let definition = (*callable.ptr().cast::<ffi::PyCFunctionObject>()).m_ml;
+        Some(core::ffi::CStr::from_ptr((*definition).ml_name))
+    }
+}
+
 pub fn is_cell(obj: Obj) -> bool {
     obj.ty() == &raw mut ffi::PyCell_Type
 }

@@ -238,6 +238,26 @@ pub fn member_offset(descriptor: Obj) -> Option<isize> {
     }
 }
 
+/// As [`member_offset`], for a slot of a class that is set as `setattr` sets it: where it lies.
+pub fn settable_offset(descriptor: Obj) -> Option<isize> {
+    let offset = member_offset(descriptor)?;
+    // SAFETY: `member_offset` found a member descriptor.
+    let flags = unsafe { (*(*descriptor.ptr().cast::<MemberDescr>()).member).flags };
+    (flags & ffi::Py_READONLY == 0).then_some(offset)
+}
+
+/// Puts an object into the slot at a byte offset; what was there is dropped.
+#[inline(always)]
+pub fn put_slot(obj: Obj, offset: isize, value: Own) {
+    // SAFETY: as for `slot`; the object takes over the reference, and the one to what
+    // was there is ours once it is no longer there.
+    unsafe {
+        let place = obj.ptr().byte_offset(offset).cast::<*mut ffi::PyObject>();
+        let before = core::ptr::replace(place, value.into_ptr());
+        ffi::Py_XDECREF(before);
+    }
+}
+
 /// `PyMemberDescrObject` (Include/cpython/descrobject.h), the same from 3.10
 /// to 3.14.
 #[repr(C)]
@@ -317,6 +337,15 @@ pub fn reads_plainly(ty: TypePtr) -> bool {
     unsafe {
         (*ty).tp_getattro.map(|f| f as usize)
             == Some(ffi::PyObject_GenericGetAttr as *const () as usize)
+    }
+}
+
+/// Whether attributes of the type's instances are set by the generic function.
+pub fn sets_plainly(ty: TypePtr) -> bool {
+    // SAFETY: a live type.
+    unsafe {
+        (*ty).tp_setattro.map(|f| f as usize)
+            == Some(ffi::PyObject_GenericSetAttr as *const () as usize)
     }
 }
 

@@ -5,7 +5,7 @@
 //! in itself. Where they begin is PyO3's declaration of the version: 3.14 put a
 //! hash in front of a tuple's items.
 
-use super::{Obj, Own};
+use super::{Obj, Own, TypePtr};
 use crate::error::Raised;
 use pyo3::ffi;
 
@@ -35,6 +35,29 @@ pub fn take_tuple(stack: &mut Vec<Own>, from: usize) -> Result<Own, Raised> {
         if n > 0 {
             let places = (&raw mut (*tuple.ptr().cast::<ffi::PyTupleObject>()).ob_item).cast();
             move_out(stack, from, places);
+        }
+        Ok(tuple)
+    }
+}
+
+/// As [`take_tuple`], of a subclass of tuple made as `tuple.__new__` makes it
+/// (`tuple_subtype_new` in `Objects/tupleobject.c`).
+pub fn take_tuple_of(class: Obj, stack: &mut Vec<Own>, from: usize) -> Result<Own, Raised> {
+    let n = stack.len() - from;
+    let ty: TypePtr = class.ptr().cast();
+    debug_assert!(crate::classify::has_flag(ty, ffi::Py_TPFLAGS_TUPLE_SUBCLASS));
+    // SAFETY: a live subclass of tuple: its allocator gives n empty places, where
+    // a tuple has them.
+    unsafe {
+        let alloc = (*ty).tp_alloc.unwrap_or(ffi::PyType_GenericAlloc);
+        let tuple = Own::from_new(alloc(ty, n as isize))?;
+        let raw = tuple.ptr().cast::<ffi::PyTupleObject>();
+        #[cfg(Py_3_14)]
+        {
+            (*raw).ob_hash = -1;
+        }
+        if n > 0 {
+            move_out(stack, from, (&raw mut (*raw).ob_item).cast());
         }
         Ok(tuple)
     }
@@ -115,16 +138,10 @@ pub fn swap_lists(a: Obj, b: Obj) {
 
 /// The list whose `append` a callable is, if it is that of an exact list.
 pub fn list_append(callable: Obj) -> Option<Own> {
-    // SAFETY: the type checks make the casts of the macros right; a built-in
-    // method has a definition with a NUL-terminated name.
-    unsafe {
-        if callable.ty() != &raw mut ffi::PyCFunction_Type {
-            return None;
-        }
-        let owner = ffi::PyCFunction_GetSelf(callable.ptr());
-        let definition = (*callable.ptr().cast::<ffi::PyCFunctionObject>()).m_ml;
-        let is_append = core::ffi::CStr::from_ptr((*definition).ml_name) == c"append";
-        let list = Obj::borrowed(owner).filter(|owner| is_append && super::is_list(owner.ty()));
-        list.map(Obj::own)
+    if super::function::built_in_name(callable) != Some(c"append") {
+        return None;
     }
+    // SAFETY: a built-in method; what it is bound to is held by it.
+    let owner = unsafe { Obj::borrowed(ffi::PyCFunction_GetSelf(callable.ptr())) };
+    owner.filter(|owner| super::is_list(owner.ty())).map(Obj::own)
 }

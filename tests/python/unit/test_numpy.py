@@ -6,6 +6,7 @@ ferropickle does with them: tests/python/arrays. Skipped where NumPy is not inst
 
 import copyreg
 import pickle
+import re
 
 import pytest
 
@@ -165,3 +166,43 @@ def test_random_state(protocol):
     generator.random(3)
     back = fp.loads(fp.dumps(generator, protocol))
     assert back.random() == generator.random()
+
+
+def scalar_calls():
+    """Streams of `scalar(dtype, bytes)`, with no memo entries."""
+    function = np.float64(0).__reduce__()[0]
+    for dtype, data in [
+        (np.dtype("f8"), b"\x01" * 8),
+        (np.dtype(">f8"), b"\x3f\xf0" + bytes(6)),
+        (np.dtype(">i2"), b"\x01\x02"),
+        (np.dtype("i1"), b"\xff"),
+        (np.dtype("?"), b"\x01"),
+        (np.dtype("f2"), b"\x00\x3c"),
+        (np.dtype("c16"), b"\x01" * 16),
+        (np.dtype("g"), np.longdouble(1.5).tobytes()),
+        (np.dtype("M8[s]"), b"\x01" * 8),
+        (np.dtype("S3"), b"abc"),
+        (np.dtype("V3"), b"abc"),
+        (np.dtype("i4"), b"abc"),
+        (np.dtype("i4"), b"abcdef"),
+        (np.dtype("f8"), b""),
+        ("f8", b"\x01" * 8),
+    ]:
+        head = pickle.dumps((function, dtype, data), 4)
+        parts = head.removesuffix(b"\x87\x94.")
+        assert parts != head
+        for twice in (parts + b"\x86R", parts + b"\x86R0" + parts[2:] + b"\x86R"):
+            yield re.sub(rb"\x95.{8}", b"", twice, flags=re.DOTALL) + b"."
+
+
+@pytest.mark.parametrize("data", [*scalar_calls()])
+def test_scalars_of_any_bytes_are_as_numpy_makes_them(data):
+    np.float64(fp.loads(fp.dumps(np.float64(1.5))))  # NumPy is known from here on
+    outcomes = []
+    for module in (fp, pickle):
+        try:
+            made = module.loads(data)
+            outcomes.append((type(made), made.dtype, made.tobytes()))
+        except Exception as error:
+            outcomes.append(type(error))
+    assert outcomes[0] == outcomes[1]
