@@ -78,6 +78,13 @@ impl<S: Storage> Run<'_, S> {
         self.0.put(int_form(value), value.to_le_bytes());
     }
 
+    /// An int from 0 to 255.
+    #[inline(always)]
+    pub fn byte(&mut self, value: u8) {
+        const FORM: Form = Form::new(Op::Binint1 as u8, 1, false);
+        self.0.put(FORM, u64::from(value).to_le_bytes());
+    }
+
     /// A float.
     #[inline(always)]
     pub fn float(&mut self, value: f64) {
@@ -698,6 +705,7 @@ mod tests {
                     match values[done] {
                         Short::None => run.none(),
                         Short::Bool(value) => run.bool(value),
+                        Short::Int(value @ 0..=255) => run.byte(value as u8),
                         Short::Int(value) => run.int(value),
                         Short::Float(value) => run.float(value),
                         Short::Get(index) => assert!(run.get(index)),

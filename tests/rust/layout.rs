@@ -69,6 +69,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/fast/mod.rs", "the handles `Obj` and `Own`, reference counts, type flags"),
     ("python/src/fast/private.rs", "functions that CPython exports and PyO3 does not declare"),
     ("python/src/fast/sequence.rs", "items of lists and tuples, moved in where they lie"),
+    ("python/src/fast/set.rs", "the table of a set"),
     ("python/src/fast/storage.rs", "a bytes object that grows in place while it is written"),
     ("python/src/fast/text.rs", "the characters of a str"),
     ("python/src/fast/values.rs", "values of dicts and instances that share keys"),

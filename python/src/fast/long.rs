@@ -54,6 +54,21 @@ pub fn as_i64(int: Obj) -> Option<i64> {
     }
 }
 
+/// The value, if it is below 256. Needs an exact int.
+#[cfg(not(Py_3_12))]
+#[inline(always)]
+pub fn as_byte(int: Obj) -> Option<u8> {
+    let raw = int.ptr().cast::<LongLayout>();
+    // SAFETY: an exact int by the caller's check; a size of one is one digit.
+    unsafe {
+        match (*raw).base.ob_size {
+            0 => Some(0),
+            1 => u8::try_from((*raw).digits[0]).ok(),
+            _ => None,
+        }
+    }
+}
+
 /// Layout of an int from 3.12 to 3.14: sign in the tag's two low bits (0 plus,
 /// 1 zero, 2 minus), number of digits from bit 3 on.
 #[cfg(Py_3_12)]
@@ -84,6 +99,20 @@ pub fn as_i64(int: Obj) -> Option<i64> {
             return None;
         }
         as_i64_portable(int)
+    }
+}
+
+/// The value, if it is below 256. Needs an exact int.
+#[cfg(Py_3_12)]
+#[inline(always)]
+pub fn as_byte(int: Obj) -> Option<u8> {
+    let raw = int.ptr().cast::<LongLayout>();
+    // SAFETY: an exact int by the caller's check; one digit exists always.
+    unsafe {
+        // One digit above zero, or none: zero has the tag 1. Bit 2 says from 3.14
+        // on that the int is immortal.
+        let small = matches!((*raw).tag & !0b100, 0b1000 | 1);
+        u8::try_from((*raw).digits[0]).ok().filter(|_| small)
     }
 }
 

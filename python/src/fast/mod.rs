@@ -24,6 +24,7 @@ pub mod instance;
 pub mod long;
 mod private;
 pub mod sequence;
+mod set;
 pub mod storage;
 pub mod text;
 #[cfg(known_dicts)]
@@ -33,6 +34,7 @@ pub use dict::{
     end as dict_end, has_keys as dict_has_keys, items as dict_items, len as dict_len,
     like as dict_like, model as dict_model, next as dict_next,
 };
+pub use set::{chunk as set_chunk, end as set_end, len as set_len, next as set_next};
 
 use crate::error::Raised;
 use core::ffi::c_char;
@@ -357,12 +359,6 @@ pub fn dict_get(dict: Obj, key: Obj) -> Option<Obj> {
 }
 
 #[inline(always)]
-pub fn set_len(set: Obj) -> isize {
-    // SAFETY: the caller checked the type.
-    unsafe { ffi::PySet_Size(set.ptr()) }
-}
-
-#[inline(always)]
 pub fn bytes_data<'a>(bytes: Obj) -> &'a [u8] {
     // SAFETY: the caller checked the type; bytes are immutable and alive.
     unsafe {
@@ -496,24 +492,12 @@ pub fn set_contains(set: Obj, element: Obj) -> Result<bool, Raised> {
     }
 }
 
-/// The places of a set's table: `PySetObject` (Include/cpython/setobject.h),
-/// the same in all versions.
+/// Asks for the memory at an address that will be read soon. Any address will do.
 #[inline(always)]
-pub fn set_end(set: Obj) -> isize {
-    // SAFETY: a set or frozenset by the caller's check.
-    unsafe { (*set.ptr().cast::<ffi::PySetObject>()).mask + 1 }
-}
-
-/// The set's element at `pos`, which moves on; `None` at the end.
-#[inline(always)]
-pub fn set_next(set: Obj, pos: &mut isize) -> Option<Obj> {
-    let mut key = core::ptr::null_mut();
-    let mut hash = 0;
-    // SAFETY: a set or frozenset by the caller's check; the key is borrowed.
+pub fn prefetch(_at: *const u8) {
+    // SAFETY: a hint to the processor, which reads nothing.
+    #[cfg(target_arch = "x86_64")]
     unsafe {
-        if private::_PySet_NextEntry(set.ptr(), pos, &mut key, &mut hash) == 0 {
-            return None;
-        }
-        Some(Obj::new(key))
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(_at.cast());
     }
 }

@@ -13,13 +13,6 @@ unsafe extern "C" {
     pub fn _PyBytes_Resize(bytes: *mut *mut PyObject, len: isize) -> c_int;
     // Include/cpython/dictobject.h, later internal/pycore_dict.h, exported.
     pub fn _PyDict_NewPresized(len: isize) -> *mut PyObject;
-    // Include/cpython/setobject.h, later internal/pycore_setobject.h, exported.
-    pub fn _PySet_NextEntry(
-        set: *mut PyObject,
-        pos: *mut isize,
-        key: *mut *mut PyObject,
-        hash: *mut isize,
-    ) -> c_int;
     // 1 and a new reference, 0 if there is no such attribute, -1 on error.
     #[cfg(not(Py_3_13))]
     #[link_name = "_PyObject_LookupAttr"]

@@ -4,12 +4,37 @@ use super::frame::{Batch, Frame, IterState, Late, TupleEnd};
 use super::{Enter, Flow, PUSHED, Stop, WRITTEN, Walker};
 use crate::error::Raised;
 use crate::fast::{self, Exc, Obj};
+use ferropickle_core::encode::Run;
 use ferropickle_core::limits::BATCH_ITEMS;
 use ferropickle_core::memo::Entry;
 use ferropickle_core::opcode::Op;
+use ferropickle_core::out::Storage;
 
 /// Items that go by between two tries of a run, at the most.
 const MOST_MISSES: u32 = 31;
+
+/// Places in the table of a set from which on its numbers are written in runs.
+const LARGE_SET: isize = 128;
+/// After so many ints below 256 in a row the next is thought to be one.
+const STREAK: u32 = 4;
+
+/// Writes an int; false, with nothing written, if it is too large for a run.
+/// `streak` counts ints below 256.
+#[inline(always)]
+fn write_int<S: Storage>(run: &mut Run<'_, S>, int: Obj, streak: &mut u32) -> bool {
+    // Asked only where the answer is likely: widths that come in no order would
+    // be guessed wrong.
+    if *streak >= STREAK
+        && let Some(value) = fast::long::as_byte(int)
+    {
+        run.byte(value);
+        return true;
+    }
+    let Some(value) = fast::long::as_i64(int) else { return false };
+    run.int(value);
+    *streak = if (value as u64) < 256 { *streak + 1 } else { 0 };
+    true
+}
 
 /// Whether a run of short values may begin with an item.
 #[inline(always)]
@@ -152,13 +177,14 @@ impl Walker {
         let most = most.min((fast::list_len(list) - from) as usize);
         let (memo, fast_mode) = (&self.memo, self.options.fast);
         let mut run = self.enc.run(most);
-        let mut done = 0;
+        let (mut done, mut streak) = (0, 0);
         while done < most && run.has_room() {
             let item = fast::list_get(list, from + done as isize);
             let ty = item.ty();
             if fast::is_int(ty) {
-                let Some(value) = fast::long::as_i64(item) else { break };
-                run.int(value);
+                if !write_int(&mut run, item, &mut streak) {
+                    break;
+                }
             } else if fast::is_float(ty) {
                 run.float(fast::float_value(item));
             } else if item.is_none() {
@@ -471,6 +497,15 @@ impl Walker {
         while (frozen || *in_batch < BATCH_ITEMS) && !self.enc.at_boundary() {
             let mut after = *pos;
             let Some(item) = fast::set_next(obj, &mut after) else { return Ok(true) };
+            let is_number = fast::is_int(item.ty()) || fast::is_float(item.ty());
+            if is_number && fast::set_end(obj) >= LARGE_SET {
+                let most = if frozen { u32::MAX } else { BATCH_ITEMS - *in_batch };
+                let done = self.save_set_run(obj, pos, most);
+                if done > 0 {
+                    *in_batch = in_batch.saturating_add(done);
+                    continue;
+                }
+            }
             if !self.save_leaf(item)? {
                 break;
             }
@@ -478,6 +513,36 @@ impl Walker {
             *in_batch += 1;
         }
         Ok(false)
+    }
+
+    /// Writes a run of numbers, `most` at most, from `pos` on, which moves; says how
+    /// many. No code runs meanwhile. Not where there is a persistent id to ask for.
+    #[inline(always)]
+    fn save_set_run(&mut self, set: Obj, pos: &mut isize, most: u32) -> u32 {
+        let most = most.min(u32::try_from(fast::set_len(set)).unwrap_or(u32::MAX));
+        let mut run = self.enc.run(most as usize);
+        let (mut done, mut streak) = (0, 0);
+        while let Some(chunk) = fast::set_chunk(set, *pos) {
+            for (item, after) in chunk.elements() {
+                let room = done < most && run.has_room();
+                let written = room
+                    && if fast::is_int(item.ty()) {
+                        write_int(&mut run, item, &mut streak)
+                    } else if fast::is_float(item.ty()) {
+                        run.float(fast::float_value(item));
+                        true
+                    } else {
+                        false
+                    };
+                if !written {
+                    return done;
+                }
+                *pos = after;
+                done += 1;
+            }
+            *pos = chunk.end();
+        }
+        done
     }
 
     /// Before protocol 4: `set([...])`.

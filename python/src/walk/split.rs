@@ -34,6 +34,8 @@ const TRIAL_BYTES: usize = 32 * 1024;
 const MOST_OUTPUT: usize = 2;
 /// What must be left to be worth the threads: about two milliseconds' work.
 const LEAST_BYTES: usize = 2 << 20;
+/// A str or bytes with so many bytes of output takes its time for their copy.
+const LONG_BYTES: usize = 4096;
 /// Items that must be left: fewer cannot be cut evenly.
 const LEAST_ITEMS: isize = 8;
 /// Parts of the first wave and of the largest; each is twice the one before.
@@ -201,7 +203,7 @@ impl Walker {
             let bytes_per_item = written / gained as usize;
             let enough = left >= LEAST_ITEMS
                 && bytes_per_item.saturating_mul(left as usize) >= LEAST_BYTES
-                && !is_number(&self.frames[depth], done);
+                && !is_copied(&self.frames[depth], done, bytes_per_item);
             if enough && !waiting {
                 self.split.bytes_per_item = bytes_per_item.max(1);
                 self.split.depth = depth;
@@ -419,8 +421,9 @@ fn standing(frame: &Frame) -> Option<(Obj, isize, isize)> {
     }
 }
 
-/// Whether the next item is a number: those are written as fast as memory.
-fn is_number(frame: &Frame, at: isize) -> bool {
+/// Whether the next item, and others of this length, are written as fast as memory:
+/// numbers, and long texts, of which parts would be copied twice.
+fn is_copied(frame: &Frame, at: isize, bytes: usize) -> bool {
     let item = match frame {
         Frame::List { obj, .. } => fast::list_get(*obj, at),
         Frame::Tuple { obj, .. } => fast::tuple_get(*obj, at),
@@ -441,5 +444,7 @@ fn is_number(frame: &Frame, at: isize) -> bool {
         _ => return true,
     };
     let ty = item.ty();
-    fast::is_int(ty) || fast::is_float(ty) || fast::is_bool(ty) || item.is_none()
+    let is_number = fast::is_int(ty) || fast::is_float(ty) || fast::is_bool(ty);
+    let is_long = bytes >= LONG_BYTES && (fast::is_str(ty) || fast::is_bytes(ty));
+    is_number || item.is_none() || is_long
 }

@@ -250,6 +250,28 @@ def test_runs_of_short_values_and_of_what_was_met(protocol):
     assert_same_graph(back, lists)
 
 
+def test_runs_of_small_ints_and_what_ends_them(protocol):
+    ends = [0, 255, 256, -1, 2**16, 2**30, 2**62, -(2**63), 2**63, 2**70, 2.5, None, "text"]
+    for end in ends:
+        for before in range(7):
+            value = [*range(250, 250 + before), *([0] * before), end, 255, 1, end]
+            back = cross(value, protocol)
+            assert [(type(item), item) for item in back] == [(type(item), item) for item in value]
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_large_sets_of_numbers_some_of_which_were_removed(kind, protocol):
+    rng = random.Random(11)
+    for size in (50, 76, 77, 300, 5000):
+        numbers = {rng.randrange(-(2**70), 2**70) >> rng.randrange(71) for _ in range(size)}
+        numbers |= {rng.random() for _ in range(size // 4)} | {"text", None}
+        for number in [number for number in numbers if rng.random() < 0.3]:
+            numbers.remove(number)
+        value = kind(numbers) if kind is frozenset else numbers
+        back = cross([value, 1], protocol)[0]
+        assert {(type(item), item) for item in back} == {(type(item), item) for item in value}
+
+
 def test_a_run_of_lists_that_contain_the_list_itself(protocol):
     value = []
     value += [value, 1, value, None, value, [value], 2.5, value]
