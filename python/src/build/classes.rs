@@ -26,6 +26,8 @@ pub struct Classes {
     classes: Vec<Class>,
     /// The class that is forgotten next.
     oldest: usize,
+    /// Memory for names and values of a state; empty between calls.
+    pairs: Vec<Own>,
 }
 
 /// What is known of a class.
@@ -66,18 +68,31 @@ impl Classes {
     /// What is known of a class; it is looked at if need be.
     #[inline(always)]
     pub fn of(&mut self, class: Obj) -> &mut Class {
+        let at = self.find(class);
+        &mut self.classes[at]
+    }
+
+    /// As [`Classes::of`], with memory for the pairs of a state.
+    #[inline(always)]
+    pub fn with_pairs(&mut self, class: Obj) -> (&mut Class, &mut Vec<Own>) {
+        let at = self.find(class);
+        (&mut self.classes[at], &mut self.pairs)
+    }
+
+    #[inline(always)]
+    fn find(&mut self, class: Obj) -> usize {
         let address = class.addr();
         let place = (address >> 4 ^ address >> 10) % RECENT;
         let at = usize::from(self.recent[place]);
-        let known = self.types.get(at) == Some(&address) && {
+        let is_known = self.types.get(at) == Some(&address) && {
             let version = fast::type_version(class.ptr().cast());
             version != 0 && self.classes[at].version == version
         };
-        if known { &mut self.classes[at] } else { self.of_cold(class, place) }
+        if is_known { at } else { self.find_cold(class, place) }
     }
 
     #[inline(never)]
-    fn of_cold(&mut self, class: Obj, place: usize) -> &mut Class {
+    fn find_cold(&mut self, class: Obj, place: usize) -> usize {
         let address = class.addr();
         let at = match self.types.iter().position(|known| *known == address) {
             Some(at) => at,
@@ -100,7 +115,7 @@ impl Classes {
         if version == 0 || known.version != version {
             *known = look(class);
         }
-        known
+        at
     }
 
     /// Whether an object's state is set without running code of the user's: a dict, or none,

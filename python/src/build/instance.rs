@@ -1,9 +1,9 @@
 //! Instances: made without calling their class, attributes set straight.
 
-use super::classes::{Classes, How, MOST_NAMES};
+use super::classes::{Class, Classes, How, MOST_NAMES};
 use super::known;
 use crate::error::{Raised, type_name};
-use crate::fast::{self, Exc, Obj, Own, instance};
+use crate::fast::{self, Exc, Obj, Own, TypePtr, instance};
 use crate::types;
 use pyo3::ffi;
 
@@ -24,37 +24,66 @@ pub fn set_attributes(
             _ => Ok(false),
         };
     }
-    let names = types::get();
-    for (i, pair) in stack[from..].chunks_exact_mut(2).enumerate() {
-        if class.clear.get(i).is_some_and(|name| name.obj() == pair[0].obj()) {
-            continue;
-        }
-        if !fast::is_str(pair[0].ty()) {
-            return Ok(false);
-        }
-        if !fast::text::is_interned(pair[0].obj()) {
-            let name = pair[0].clone();
-            pair[0] = fast::text::interned(name);
-        }
-        // BUILD writes into `__dict__`: a descriptor must not see it.
-        if instance::shadows(ty, pair[0].obj()) {
-            return Ok(false);
-        }
-        if class.clear.len() == i && i < MOST_NAMES {
-            class.clear.push(pair[0].clone());
-        }
+    if !are_attributes(class, ty, &mut stack[from..]) {
+        return Ok(false);
     }
     if instance::fill(object, stack, from, &mut class.places) {
         return Ok(true);
     }
     // Last, so that no attribute of ours is there yet.
-    if object.getattr_opt(names.setstate.obj())?.is_some() {
+    if object.getattr_opt(types::get().setstate.obj())?.is_some() {
         return Ok(false);
     }
     for pair in stack[from..].chunks_exact(2) {
         instance::set_attr(object, pair[0].obj(), pair[1].obj())?;
     }
     Ok(true)
+}
+
+/// Whether the names of the pairs are those of attributes that BUILD may set as such:
+/// it writes into `__dict__`, and a data descriptor of the class must not see it. They are
+/// interned.
+#[inline(always)]
+fn are_attributes(class: &mut Class, ty: TypePtr, pairs: &mut [Own]) -> bool {
+    for (i, pair) in pairs.chunks_exact_mut(2).enumerate() {
+        if class.clear.get(i).is_some_and(|name| name.obj() == pair[0].obj()) {
+            continue;
+        }
+        if !fast::is_str(pair[0].ty()) {
+            return false;
+        }
+        if !fast::text::is_interned(pair[0].obj()) {
+            let name = pair[0].clone();
+            pair[0] = fast::text::interned(name);
+        }
+        if instance::shadows(ty, pair[0].obj()) {
+            return false;
+        }
+        if class.clear.len() == i && i < MOST_NAMES {
+            class.clear.push(pair[0].clone());
+        }
+    }
+    true
+}
+
+/// A state that is a dict with a place in the memo, as plain pickle writes it, given to an
+/// instance that has room for the attributes without a dict of its own. False, with nothing
+/// done, where the general way must be gone.
+fn fill_from(classes: &mut Classes, object: Obj, state: Obj) -> bool {
+    let ty = object.ty();
+    let (class, pairs) = classes.with_pairs(object.ty_obj());
+    if !class.takes_dict || fast::dict_len(state) as usize > MOST_NAMES {
+        return false;
+    }
+    let mut pos = 0;
+    while let Some((name, value)) = fast::dict_next(state, &mut pos) {
+        pairs.push(name.own());
+        pairs.push(value.own());
+    }
+    let done =
+        are_attributes(class, ty, pairs) && instance::fill(object, pairs, 0, &mut class.places);
+    pairs.clear();
+    done
 }
 
 /// The pairs from `from` on into slots, in one step with TUPLE2 and BUILD: the stack
@@ -173,7 +202,10 @@ fn has_its_name(module: Obj) -> bool {
 /// BUILD: `__setstate__`, or the state's dict into `__dict__` and its slots by
 /// `setattr` (`load_build` in `Modules/_pickle.c`).
 #[inline(always)]
-pub fn build(object: Obj, state: Obj) -> Result<(), Raised> {
+pub fn build(classes: &mut Classes, object: Obj, state: Obj) -> Result<(), Raised> {
+    if fast::is_dict(state.ty()) && fill_from(classes, object, state) {
+        return Ok(());
+    }
     let names = types::get();
     if let Some(setstate) = object.getattr_opt(names.setstate.obj())? {
         setstate.call(&[state])?;

@@ -261,7 +261,7 @@ impl Build for Builder {
         if self.waits() && !self.classes.takes_plainly(object.obj(), state.obj())? {
             self.settle_for_state(object.obj())?;
         }
-        Ok(instance::build(object.obj(), state.obj())?)
+        Ok(instance::build(&mut self.classes, object.obj(), state.obj())?)
     }
     #[inline(always)]
     fn share(&mut self, object: &Own) -> Own {
