@@ -4,7 +4,7 @@
 //! |---|---|
 //! | signatures and docstrings | `api.rs`, `pickler.rs`, `unpickler.rs`, `policy.rs` |
 //! | how a kind of object is written / made | `walk/` / `build/`, files of the same name |
-//! | which kind a type is | `classify.rs` |
+//! | which kind a type is | `classify/` |
 //! | raw layouts of CPython | `fast/` |
 //! | exceptions and their texts | `error.rs`, `wording.rs` |
 

@@ -118,7 +118,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/link.rs", "a descriptor that a caller gives away"),
     ("python/src/arrays.rs", "what is known of NumPy, shared under the GIL"),
     ("python/src/buffers.rs", "memory of Python objects as buffers of the core, and back"),
-    ("python/src/classify.rs", "fields of types"),
+    ("python/src/classify/known.rs", "fields of types"),
+    ("python/src/classify/look.rs", "fields of types"),
+    ("python/src/classify/mod.rs", "fields of types"),
+    ("python/src/classify/plain.rs", "fields of types"),
     ("python/src/device/buffer.rs", "device memory that an object keeps, as a source of copies"),
     ("python/src/device/exchange.rs", "descriptors that a caller gives away"),
     ("python/src/device/staging.rs", "addresses of arrays"),
@@ -139,7 +142,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
 const WITHOUT_A_TWIN: &[(&str, &str)] = &[
     (
         "python/src/build/classes.rs",
-        "what a walk knows of classes is kept between dumps: python/src/classify.rs",
+        "what a walk knows of classes is kept between dumps: python/src/classify",
     ),
     (
         "python/src/build/shape.rs",

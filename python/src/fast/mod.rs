@@ -15,7 +15,7 @@
 //!
 //! Whatever reads the fields of an object's struct is in this folder, with the
 //! versions it was read for; the layout test holds it. Fields of types are the
-//! exception: `PyTypeObject` is documented, and `classify.rs` and others read it.
+//! exception: `PyTypeObject` is documented, and `classify/` and others read it.
 
 pub mod datetime;
 mod dict;

@@ -1,7 +1,7 @@
 //! Types whose reduction is known: written without calling it.
 //!
 //! Each gives the opcodes that the type's own `__reduce_ex__` would lead to.
-//! `classify.rs` says when a type is what it was when this was written.
+//! `classify/` says when a type is what it was when this was written.
 
 use super::frame::{Frame, Late, TupleEnd};
 use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
