@@ -140,6 +140,12 @@ impl Memo {
         (((key >> 4) as u64).wrapping_mul(FIBONACCI) >> self.shift) as usize
     }
 
+    /// Where a look-up of `key` will begin to read, to be asked of memory before.
+    #[inline(always)]
+    pub fn place(&self, key: usize) -> *const u8 {
+        self.slots.as_ptr().wrapping_add(self.home(key)).cast()
+    }
+
     /// Looks `key` up. Keys are addresses: never zero.
     #[inline(always)]
     pub fn find(&self, key: usize) -> Found {

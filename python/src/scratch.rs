@@ -9,22 +9,25 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// One spare of each for the process: a thread that ends could not free the
-/// Python objects that cached plans hold, as it has no GIL then.
+/// Python objects that cached plans hold, as it has no GIL then. Taken and given
+/// with the GIL held, so that nobody comes between a read and a write.
 static WALK: AtomicPtr<Walker> = AtomicPtr::new(ptr::null_mut());
 static BUILD: AtomicPtr<BuildScratch> = AtomicPtr::new(ptr::null_mut());
 
 fn take<T>(spare: &AtomicPtr<T>) -> Option<Box<T>> {
-    let taken = spare.swap(ptr::null_mut(), Ordering::AcqRel);
+    let taken = spare.load(Ordering::Acquire);
     if taken.is_null() {
         return None;
     }
-    // SAFETY: only `give` stores there, a pointer from `Box::into_raw`, and the
-    // swap made it ours alone.
+    spare.store(ptr::null_mut(), Ordering::Release);
+    // SAFETY: only `give` stores there, a pointer from `Box::into_raw`; it is ours
+    // alone, as it was taken out with the GIL held.
     Some(unsafe { Box::from_raw(taken) })
 }
 
 fn give<T>(spare: &AtomicPtr<T>, scratch: Box<T>) {
-    let old = spare.swap(Box::into_raw(scratch), Ordering::AcqRel);
+    let old = spare.load(Ordering::Acquire);
+    spare.store(Box::into_raw(scratch), Ordering::Release);
     if !old.is_null() {
         // SAFETY: as in `take`.
         drop(unsafe { Box::from_raw(old) });

@@ -57,6 +57,19 @@ pub fn len(dict: Obj) -> isize {
     }
 }
 
+/// Where a dict has its entries, to be asked of memory; null where the layout is
+/// not known. Needs an exact dict.
+#[inline(always)]
+pub fn place(_dict: Obj) -> *const u8 {
+    // SAFETY: the caller checked the type.
+    #[cfg(known_dicts)]
+    unsafe {
+        (*_dict.ptr().cast::<Dict>()).keys.cast()
+    }
+    #[cfg(not(known_dicts))]
+    core::ptr::null()
+}
+
 /// The entry at `pos`, which moves on; `None` at the end. Valid whatever
 /// happened to the dict between two calls.
 #[cfg(known_dicts)]

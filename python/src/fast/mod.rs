@@ -501,3 +501,15 @@ pub fn prefetch(_at: *const u8) {
         core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(_at.cast());
     }
 }
+
+/// Asks for the memory in which a dict or list has its items.
+#[inline(always)]
+pub fn prefetch_items(obj: Obj) {
+    let ty = obj.ty();
+    if is_dict(ty) {
+        prefetch(dict::place(obj));
+    } else if is_list(ty) {
+        // SAFETY: a list by the check.
+        prefetch(unsafe { (*obj.ptr().cast::<ffi::PyListObject>()).ob_item.cast() });
+    }
+}

@@ -152,6 +152,11 @@ impl Walker {
                     return Err(Stop::Restart);
                 }
                 self.save_key_str(key)?;
+            } else if fast::is_int(key.ty())
+                && !self.hooks.has_persistent_id
+                && let Some(number) = fast::long::as_i64(key)
+            {
+                self.enc.int(number);
             } else {
                 self.refuse_key_of_user(key)?;
                 self.note_entry(depth, pos, at, in_batch);
@@ -161,6 +166,7 @@ impl Walker {
                 }
                 self.set_value(depth, None);
             }
+            self.look_ahead(obj, pos, value);
             let saved = self.save(value);
             if !matches!(saved, Ok(false)) {
                 self.note_entry(depth, pos, at, in_batch);
@@ -176,6 +182,23 @@ impl Walker {
         }
         self.pop();
         Ok(())
+    }
+
+    /// While a value is written that is no text or number, asks for the memory of
+    /// the two after it, which are likely of its kind.
+    #[inline(always)]
+    fn look_ahead(&self, dict: Obj, mut pos: isize, value: Obj) {
+        let ty = value.ty();
+        if fast::is_str(ty) || fast::is_int(ty) || fast::is_float(ty) {
+            return;
+        }
+        if let Some((_, first)) = fast::dict_next(dict, &mut pos) {
+            self.expect(first);
+            fast::prefetch_items(first);
+            if let Some((_, second)) = fast::dict_next(dict, &mut pos) {
+                fast::prefetch(second.ptr().cast());
+            }
+        }
     }
 
     /// Stores where the loop stands in the frame: it is left, or has failed.

@@ -2,7 +2,7 @@
 //! of `mod.rs`.
 
 use super::{CachedKey, KEY_CACHE, Stop, Walker};
-use crate::fast::{Obj, Own};
+use crate::fast::{self, Obj, Own};
 use ferropickle_core::Error;
 use ferropickle_core::memo::{Entry, Found, Vacant};
 
@@ -44,6 +44,12 @@ impl Walker {
             return Ok(false);
         }
         self.write_if_made(obj)
+    }
+
+    /// Asks for the memory that a look-up of an object will read.
+    #[inline(always)]
+    pub fn expect(&self, obj: Obj) {
+        fast::prefetch(self.memo.place(obj.addr()));
     }
 
     /// Decides how a container enters the stream; writes the GET if it was met.

@@ -266,6 +266,10 @@ impl Walker {
             Some(shape) => shape,
             None => self.check_reduce(value_obj, obj)?,
         };
+        if let Some(state) = part(value_obj, 2) {
+            // Looked up once what makes the object is written.
+            self.expect(state);
+        }
         if let Some(Frame::Reduce { shape, phase, .. }) = self.frames.last_mut() {
             (*shape, *phase) = (checked, Phase::Callable);
         }

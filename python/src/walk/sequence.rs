@@ -155,6 +155,9 @@ impl Walker {
             }
             next += 1;
             in_batch += 1;
+            if !fast::is_str(item.ty()) && next < fast::list_len(obj) {
+                self.expect(fast::list_get(obj, next));
+            }
             let saved = self.save(item);
             if !matches!(saved, Ok(false)) {
                 if let Some(Frame::List { next: n, in_batch: b, .. }) = self.frames.get_mut(depth) {
