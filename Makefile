@@ -10,6 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3
 VENV ?= .venv
 FUZZ_SECONDS ?= 30
+STRESS_SECONDS ?= 60
 PYTEST_ARGS ?=
 PIP_VERSION := 26.3
 
@@ -83,8 +84,8 @@ gpu-check: ## on a machine with a GPU: a wheel, the device tests on the real dri
 	FERROPICKLE_DRIVER=real $(CHECK)/bin/python -m pytest --junitxml=$(RESULTS)/gpu-check.xml tests/python/gpu $(PYTEST_ARGS)
 	FERROPICKLE_DRIVER=real $(CHECK)/bin/python benches/python/devices.py --record
 
-stress-valgrind: $(EXTENSION) ## threads that change what others dump, under valgrind's memcheck; half an hour
-	tests/stress.sh $(abspath $(BIN))/python
+stress-valgrind: $(EXTENSION) ## threads that change what others dump, under valgrind's memcheck, each case for STRESS_SECONDS (60); half an hour
+	tests/stress.sh $(abspath $(BIN))/python $(STRESS_SECONDS)
 
 conformance: $(EXTENSION) $(STAMPS)/group-test ## CPython's own pickle tests against ferropickle
 	$(BIN)/python -m pytest tests/python/conformance $(PYTEST_ARGS)
