@@ -69,6 +69,9 @@ pub struct Memo {
 }
 
 const MIN_SLOTS: usize = 64;
+/// Tables from here on (4 MiB) ask for huge pages: look-ups go everywhere in them.
+#[cfg(unix)]
+const HUGE_FROM_SLOTS: usize = 1 << 18;
 /// 2^64 divided by the golden ratio.
 const FIBONACCI: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -209,6 +212,14 @@ impl Memo {
         }
     }
 
+    /// Forgets the objects that have indices from `first` on.
+    pub fn forget_from(&mut self, first: u32) {
+        let keeps = |entry: &Entry| entry.as_index().is_none_or(|index| index < first);
+        let kept: Vec<_> = self.iter().filter(|(_, entry)| keeps(entry)).collect();
+        self.clear();
+        kept.into_iter().for_each(|(key, entry)| self.set(key, entry));
+    }
+
     /// Every key with its entry, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, Entry)> + '_ {
         self.slots
@@ -232,6 +243,10 @@ impl Memo {
                 self.clear();
             }
             return;
+        }
+        #[cfg(unix)]
+        if bigger >= HUGE_FROM_SLOTS {
+            crate::sys::memory::prefer_huge_pages(slots.spare_capacity_mut());
         }
         slots.resize(bigger, Slot::default());
         let old = core::mem::replace(&mut self.slots, slots);
@@ -307,6 +322,22 @@ mod tests {
         assert_eq!((memo.get(0x30), memo.len()), (None, 1));
         memo.clear();
         assert_eq!(memo.get(0x20), Some(Entry::index(2)));
+    }
+
+    #[test]
+    fn what_came_last_can_be_forgotten() {
+        let mut memo = Memo::new();
+        for i in 0..1000u32 {
+            memo.set(0x1000 + 32 * i as usize, Entry::index(i));
+        }
+        memo.set(0x10, Entry::IN_PROGRESS);
+        memo.forget_from(400);
+        assert_eq!(memo.len(), 401);
+        assert_eq!(memo.get(0x10), Some(Entry::IN_PROGRESS));
+        for i in 0..1000u32 {
+            let index = memo.get(0x1000 + 32 * i as usize).and_then(Entry::as_index);
+            assert_eq!(index, (i < 400).then_some(i));
+        }
     }
 
     #[test]

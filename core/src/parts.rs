@@ -54,6 +54,13 @@ pub struct Cut {
     next_index: u32,
 }
 
+impl Cut {
+    /// The first index that what comes after may have.
+    pub fn next_index(&self) -> u32 {
+        self.next_index
+    }
+}
+
 impl<S: Storage> Encoder<S> {
     /// Begins a part, to be encoded by this encoder alone. From protocol 4 on.
     pub fn begin_part(&mut self) {

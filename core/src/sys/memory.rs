@@ -131,7 +131,7 @@ impl Mapping {
 }
 
 /// Asks for huge pages under the whole pages of some memory. A wish, as for a mapping.
-pub fn prefer_huge_pages(memory: &mut [u8]) {
+pub fn prefer_huge_pages<T>(memory: &mut [T]) {
     #[cfg(target_os = "linux")]
     {
         let page = page_size();

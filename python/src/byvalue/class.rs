@@ -112,7 +112,7 @@ impl Walker {
             return Ok(Some(id.clone()));
         }
         // The registries are Python code.
-        if self.pure && self.elided.len() <= CHEAP_IDENTIFY && self.by_value.may_identify() {
+        if self.pure && self.has_elided_at_most(CHEAP_IDENTIFY) && self.by_value.may_identify() {
             return Err(Stop::Identify(class.own()));
         }
         self.leave_pure()?;

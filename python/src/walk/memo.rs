@@ -149,11 +149,9 @@ impl Walker {
         Ok(())
     }
 
-    /// [`Walker::log_elided`] of each.
-    pub fn log_all_elided(&mut self, all: &[Obj]) -> Result<(), Stop> {
-        self.elided.try_reserve(all.len()).map_err(|_| Error::OutOfMemory)?;
-        self.elided.extend_from_slice(all);
-        Ok(())
+    /// Whether so many containers were written without memo entry, or less.
+    pub fn has_elided_at_most(&self, count: usize) -> bool {
+        self.elided.len() <= count && self.elided_in_parts.is_empty()
     }
 
     /// Keeps an object alive until the dump ends; without memory for the note
@@ -187,7 +185,7 @@ impl Walker {
     #[cold]
     #[inline(never)]
     fn leave_pure_cold(&mut self) -> Result<(), Stop> {
-        if self.worker || self.elided.len() <= CHEAP_RESTART {
+        if self.worker || self.has_elided_at_most(CHEAP_RESTART) {
             return Err(Stop::Restart);
         }
         self.split.reset(false);
@@ -201,7 +199,8 @@ impl Walker {
             let obj = unsafe { Obj::new(addr as *mut pyo3::ffi::PyObject) };
             unpinned.push(obj);
         }
-        for obj in core::mem::take(&mut self.elided) {
+        let in_parts = core::mem::take(&mut self.elided_in_parts).into_iter().flatten();
+        for obj in core::mem::take(&mut self.elided).into_iter().chain(in_parts) {
             // A tuple marked IN_PROGRESS is not elided, so nothing is lost.
             self.memo.set(obj.addr(), Entry::ELIDED);
             self.keep(obj);

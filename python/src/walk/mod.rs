@@ -161,6 +161,8 @@ pub struct Walker {
     /// Strings with one reference go without memo entry.
     elide_text: bool,
     pub elided: Vec<Obj>,
+    /// More of them, as the parts of waves have left them.
+    pub elided_in_parts: Vec<Vec<Obj>>,
     /// Reduce results of the Foreign state, by object.
     pub replay: Replay,
     /// Memory of arrays that the stream holds.
@@ -202,6 +204,7 @@ impl Walker {
             split: Split::default(),
             elide_text: false,
             elided: Vec::new(),
+            elided_in_parts: Vec::new(),
             replay: Replay::default(),
             regions: Regions::default(),
             devices: Devices::default(),
@@ -297,6 +300,7 @@ impl Walker {
         self.replay.recording = false;
         self.memo.clear();
         self.elided.clear();
+        self.elided_in_parts.clear();
         self.regions.begin_again();
         self.devices.begin_again();
         self.object_memory.clear();
@@ -559,6 +563,7 @@ impl Walker {
         self.drop_frames();
         self.by_value.end();
         self.elided.clear();
+        self.elided_in_parts.clear();
         self.regions.clear();
         self.devices.clear();
         self.object_memory.clear();

@@ -17,10 +17,10 @@ use super::worker::Worker;
 use super::{Stop, Walker};
 use crate::fast::{self, Obj};
 use core::sync::atomic::AtomicUsize;
-use ferropickle_core::memo::{Entry, Memo};
+use ferropickle_core::Error;
+use ferropickle_core::memo::{Entry, Found, Memo};
 use ferropickle_core::opcode::Op;
 use ferropickle_core::threads;
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of output that a part should have: a frame. At the end of a wave threads
@@ -335,15 +335,17 @@ impl Walker {
             let mut met = job.met.into_inner().unwrap_or_else(PoisonError::into_inner);
             met.truncate(firsts.len());
             let met: Vec<Met> = met.into_iter().flatten().collect();
-            let shared = self.shared(&met);
+            let shared = self.take_over(&met, &firsts);
             if shared.is_empty() {
-                self.take_over(met, &firsts)?;
+                self.elided_in_parts.try_reserve(met.len()).map_err(|_| Error::OutOfMemory)?;
+                self.elided_in_parts.extend(met.into_iter().map(|met| met.elided));
                 self.enc.begin_frame();
                 self.enc.check()?;
                 self.split.looked_at = self.enc.out().len();
                 return Ok(firsts.len());
             }
             self.enc.cut_back(cut);
+            self.memo.forget_from(cut.next_index());
             self.enc.begin_frame();
             let all: usize = met.iter().map(|met| met.entries.len() + met.elided.len()).sum();
             if shared.len() > all / most_shared {
@@ -362,44 +364,29 @@ impl Walker {
         Ok(0)
     }
 
-    /// The objects that two parts have met and whose identity shows, in the
-    /// order in which they come in the stream.
-    fn shared(&self, met: &[Met]) -> Vec<Obj> {
-        let mut seen: HashSet<usize, crate::classify::AddressHash> = HashSet::default();
-        let mut twice: HashSet<usize, crate::classify::AddressHash> = HashSet::default();
-        for part in met {
-            for (addr, _) in &part.entries {
-                if !seen.insert(*addr) {
-                    twice.insert(*addr);
+    /// Enters what parts have met, now that they have their places. Gives the
+    /// objects that two of them have met and whose identity shows, in the order
+    /// in which they come in the stream.
+    fn take_over(&mut self, met: &[Met], firsts: &[u32]) -> Vec<Obj> {
+        let mut twice = Vec::new();
+        for (part, first) in met.iter().zip(firsts) {
+            for (addr, own) in &part.entries {
+                match self.memo.find(*addr) {
+                    Found::No(vacant) => {
+                        self.memo.insert_at(vacant, *addr, Entry::index(first + own));
+                    }
+                    Found::Yes(entry) => twice.push((entry.as_index(), *addr)),
                 }
             }
         }
-        let mut shared = Vec::new();
-        for (addr, _) in met.iter().flat_map(|part| &part.entries) {
-            if twice.remove(addr) {
-                // SAFETY: the address of an object that was met in this walk,
-                // in which nothing dies.
-                let obj = unsafe { Obj::new(*addr as *mut pyo3::ffi::PyObject) };
-                // Only `is` could tell of these, and they hold nothing.
-                if !fast::is_str(obj.ty()) && !fast::is_bytes(obj.ty()) {
-                    shared.push(obj);
-                }
-            }
-        }
-        shared
-    }
-
-    /// Enters what parts have met, now that they have their places.
-    fn take_over(&mut self, met: Vec<Met>, firsts: &[u32]) -> Result<(), Stop> {
-        for (part, first) in met.into_iter().zip(firsts) {
-            for (addr, own) in part.entries {
-                if self.memo.get(addr).is_none() {
-                    self.memo.set(addr, Entry::index(first + own));
-                }
-            }
-            self.log_all_elided(&part.elided)?;
-        }
-        Ok(())
+        twice.sort_unstable();
+        twice.dedup();
+        // SAFETY: the addresses of objects that were met in this walk, in which
+        // nothing dies.
+        let objects =
+            twice.iter().map(|(_, addr)| unsafe { Obj::new(*addr as *mut pyo3::ffi::PyObject) });
+        // Only `is` could tell of these, and they hold nothing.
+        objects.filter(|obj| !fast::is_str(obj.ty()) && !fast::is_bytes(obj.ty())).collect()
     }
 }
 

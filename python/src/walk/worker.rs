@@ -108,7 +108,9 @@ impl Worker {
         };
         let mut entries: Vec<(usize, u32)> = self.0.memo.iter().filter_map(own).collect();
         entries.sort_unstable_by_key(|(_, index)| *index);
-        Met { entries, elided: core::mem::take(&mut self.0.elided) }
+        // The next part has about as many.
+        let room = Vec::with_capacity(self.0.elided.len());
+        Met { entries, elided: core::mem::replace(&mut self.0.elided, room) }
     }
 }
 
@@ -207,6 +209,13 @@ impl Walker {
     /// As [`Walker::save_other`]: kinds that are only read.
     pub(super) fn save_other_as_worker(&mut self, obj: Obj) -> Flow {
         let ty = obj.ty();
+        // As there: instances of one class, one after another.
+        if let Some(number) = self.types.plan_of_instance(ty) {
+            let plan = &self.types.plans[number as usize];
+            if plan.verified_in == self.stamp && !plan.by_value {
+                return self.save_instance(obj, number);
+            }
+        }
         if fast::is_set(ty) || fast::is_frozenset(ty) {
             return self.save_set(obj, fast::is_frozenset(ty));
         }
