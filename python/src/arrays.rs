@@ -2,7 +2,7 @@
 //!
 //! Nothing is imported for it: where NumPy is not loaded there is no array.
 
-use crate::error::Raised;
+use crate::error::{OrNone, Raised};
 use crate::fast::{self, Obj, Own};
 use crate::types;
 use pyo3::Python;
@@ -86,6 +86,6 @@ pub fn may_be_known(callable: Obj) -> bool {
     } else {
         fast::function::built_in_name(callable) == Some(c"scalar")
     };
-    let numpy = || fast::intern(c"numpy").ok();
+    let numpy = || fast::intern(c"numpy").or_none();
     is_known && numpy().is_some_and(|name| types::loaded_module(name.obj()).is_some())
 }

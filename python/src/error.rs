@@ -20,6 +20,25 @@ use pyo3::types::{PyString, PyTuple, PyType};
 #[must_use = "an exception is set and must be reported or cleared"]
 pub struct Raised(());
 
+/// For what is only asked whether it can be had.
+pub trait OrNone<T> {
+    /// The value; the exception is cleared where there is one in its place.
+    fn or_none(self) -> Option<T>;
+}
+
+impl<T> OrNone<T> for Result<T, Raised> {
+    #[inline]
+    fn or_none(self) -> Option<T> {
+        match self {
+            Ok(value) => Some(value),
+            Err(raised) => {
+                raised.discard();
+                None
+            }
+        }
+    }
+}
+
 impl Raised {
     /// Says that an exception is set. One is, if there was none: a C function
     /// that fails without telling why must not become a crash.

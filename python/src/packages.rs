@@ -1,7 +1,7 @@
 //! Versions of the packages that are loaded: what they say themselves, or what
 //! their installer has noted beside them. Runs no Python code.
 
-use crate::error::{Raised, display};
+use crate::error::{OrNone, Raised, display};
 use crate::fast::{self, Obj};
 use crate::types;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub fn is_of_python(package: &str) -> Result<bool, Raised> {
 
 /// Whether a package is loaded.
 pub fn is_loaded(package: &str) -> bool {
-    fast::new_str(package).is_ok_and(|name| types::loaded_module(name.obj()).is_some())
+    fast::new_str(package).or_none().is_some_and(|name| types::loaded_module(name.obj()).is_some())
 }
 
 /// The version of a package that is loaded, if it can be told.

@@ -613,12 +613,16 @@ impl<T> Decoder<T> {
         R: Read<B::Error>,
         B: Build<Obj = T>,
     {
-        if let Some(next @ (Op::Reduce | Op::Newobj)) = reader.peek()
+        const REDUCE: u8 = Op::Reduce as u8;
+        const NEWOBJ: u8 = Op::Newobj as u8;
+        if let Some(next @ (REDUCE | NEWOBJ)) = reader.peek_byte()
             && from > self.fence
-            && build.call_with_items(&mut self.stack, from, next)?
         {
-            reader.byte()?;
-            return Ok(());
+            let op = if next == REDUCE { Op::Reduce } else { Op::Newobj };
+            if build.call_with_items(&mut self.stack, from, op)? {
+                reader.byte()?;
+                return Ok(());
+            }
         }
         build.tuple(&mut self.stack, from)
     }
@@ -629,7 +633,8 @@ impl<T> Decoder<T> {
         R: Read<B::Error>,
         B: Build<Obj = T>,
     {
-        let next = reader.peek();
+        // An object to be built lies above the mark, as in `load_build`.
+        let next = if from >= self.fence + 2 { reader.peek() } else { None };
         if next == Some(Op::Tuple2)
             && reader.peek_after(1) == Some(Op::Build)
             && from >= self.fence + 3

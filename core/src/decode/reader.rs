@@ -63,6 +63,12 @@ pub trait Read<E> {
         self.peek_after(0)
     }
 
+    /// As [`Read::peek`], as it stands in the stream.
+    #[inline(always)]
+    fn peek_byte(&self) -> Option<u8> {
+        self.peek().map(|op| op as u8)
+    }
+
     /// A number from the next N bytes. `make` gets them by reference: an array
     /// handed out in a `Result` would be built byte by byte, and waiting for
     /// those stores was two thirds of the time of a list of floats.
@@ -174,6 +180,11 @@ impl<E> Read<E> for SliceReader<'_> {
     #[inline(always)]
     fn position(&self) -> u64 {
         self.at as u64
+    }
+
+    #[inline(always)]
+    fn peek_byte(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Globals by name, and the extension registry.
 
 use super::Builder;
-use crate::error::{Raised, display};
+use crate::error::{OrNone, Raised, display};
 use crate::fast::{self, Exc, Obj, Own};
 use crate::peers;
 use crate::types;
@@ -133,7 +133,7 @@ fn in_loaded_module(module: Obj, name: Obj, dots: bool) -> Option<Own> {
         text => {
             let dot = text.iter().position(|c| *c == b'.')?;
             let first = core::str::from_utf8(&text[..dot]).ok()?;
-            let found = fast::dict_get(dict, fast::new_str(first).ok()?.obj())?.own();
+            let found = fast::dict_get(dict, fast::new_str(first).or_none()?.obj())?.own();
             let rest = core::str::from_utf8(&text[dot + 1..]).ok()?;
             match follow(found, rest.split('.')) {
                 Ok(found) => found.ok(),

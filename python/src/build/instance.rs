@@ -116,7 +116,9 @@ pub fn fill_slots(
         }
         let name = fast::text::interned(pair[0].clone());
         let found = fast::type_lookup(ty, name.obj());
-        let Some(offset) = found.and_then(instance::settable_offset) else { return Ok(false) };
+        let Some(offset) = found.and_then(|found| instance::settable_offset(ty, found)) else {
+            return Ok(false);
+        };
         class.slots.truncate(i);
         class.slots.push((name, offset));
     }

@@ -6,7 +6,7 @@
 
 use super::classes::{Classes, How};
 use crate::classify;
-use crate::error::Raised;
+use crate::error::{OrNone, Raised};
 use crate::fast::{self, Obj, Own, TypePtr, instance, sequence};
 use crate::types;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -156,7 +156,7 @@ pub fn named_tuple_fields(ty: TypePtr, class: Obj) -> Option<usize> {
     let names = types::get();
     let function = classify::bare_function(ty, names.new.obj())?;
     let fields = fast::function::fields(function.obj());
-    let global = |name| fast::dict_get(fields.globals, fast::intern(name).ok()?.obj());
+    let global = |name| fast::dict_get(fields.globals, fast::intern(name).or_none()?.obj());
     let in_code = |name| classify::attribute(fields.code, name);
     let number = |name| in_code(name).and_then(|found| fast::long::as_i64(found.obj()));
     let tuple_new = fast::type_lookup(&raw mut ffi::PyTuple_Type, names.new.obj())?;
@@ -198,9 +198,9 @@ impl Uuid {
             return None;
         }
         let (int, is_safe) = classify::uuid_slots(ty)?;
-        let module = types::loaded_module(fast::intern(c"uuid").ok()?.obj())?;
+        let module = types::loaded_module(fast::intern(c"uuid").or_none()?.obj())?;
         let known =
-            fast::dict_get(fast::module_dict(module)?, fast::intern(c"SafeUUID").ok()?.obj());
+            fast::dict_get(fast::module_dict(module)?, fast::intern(c"SafeUUID").or_none()?.obj());
         let unknown = classify::attribute(known?, c"unknown")?;
         Some(Uuid { int, is_safe, unknown })
     }
@@ -243,7 +243,7 @@ impl Path {
             return None;
         }
         let is_stock = |name| {
-            let function = classify::bare_function(ty, fast::intern(name).ok()?.obj())?;
+            let function = classify::bare_function(ty, fast::intern(name).or_none()?.obj())?;
             Some(classify::is_of_module(function.obj(), c"pathlib"))
         };
         for name in [c"__new__", c"_from_parts", c"_parse_args"] {
@@ -252,14 +252,14 @@ impl Path {
             }
         }
         let offset = |name| {
-            let name = fast::intern(name).ok()?;
-            fast::type_lookup(ty, name.obj()).and_then(instance::settable_offset)
+            let name = fast::intern(name).or_none()?;
+            fast::type_lookup(ty, name.obj()).and_then(|found| instance::settable_offset(ty, found))
         };
         Some(Path {
             drive: offset(c"_drv")?,
             root: offset(c"_root")?,
             parts: offset(c"_parts")?,
-            empty: fast::intern(c"").ok()?,
+            empty: fast::intern(c"").or_none()?,
         })
     }
 

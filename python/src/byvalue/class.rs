@@ -14,7 +14,7 @@ use super::named::{
 };
 use super::script::{Label, Place, Plan, Step};
 use super::{is_python_class, text_is};
-use crate::error::Raised;
+use crate::error::{OrNone, Raised};
 use crate::fast::{self, Obj, Own, TypePtr, instance};
 use crate::policy::Identity;
 use crate::types;
@@ -354,7 +354,9 @@ fn is_typing_local(value: Obj) -> bool {
     let inner = if fast::is_function(value.ty()) {
         Some(value.own())
     } else {
-        fast::intern(c"__func__").ok().and_then(|name| value.getattr_opt(name.obj()).ok().flatten())
+        fast::intern(c"__func__")
+            .or_none()
+            .and_then(|name| value.getattr_opt(name.obj()).or_none().flatten())
     };
     inner.is_some_and(|inner| {
         fast::is_function(inner.ty())
@@ -411,12 +413,16 @@ fn needs_stand_in(ty: TypePtr) -> bool {
 }
 
 fn is_of_typing(class: Obj) -> bool {
-    matches!(class.getattr(types::get().module.obj()), Ok(module) if text_is(module.obj(), b"typing"))
+    class
+        .getattr(types::get().module.obj())
+        .or_none()
+        .is_some_and(|module| text_is(module.obj(), b"typing"))
 }
 
 fn inherits_generic(ty: TypePtr) -> bool {
     instance::mro(ty).any(|class| {
-        is_of_typing(class) && matches!(name_of(class), Ok(name) if text_is(name.obj(), b"Generic"))
+        is_of_typing(class)
+            && name_of(class).or_none().is_some_and(|name| text_is(name.obj(), b"Generic"))
     })
 }
 

@@ -6,7 +6,7 @@ use super::class::{name_of, plan_attributes, plan_made};
 use super::function::none;
 use super::named::{ENUM_META, ENUM_NEW, ENUM_PREPARE, GETATTR};
 use super::script::{Label, Plan, Step};
-use crate::error::{Raised, display};
+use crate::error::{OrNone, Raised, display};
 use crate::fast::{self, Obj, Own, TypePtr, instance};
 use crate::types;
 use crate::walk::{Flow, PUSHED, Walker};
@@ -45,8 +45,9 @@ const MEMBER_STATE: &[&str] =
     &["_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_", "_hashable_values_"];
 
 fn enum_meta() -> Option<TypePtr> {
-    let module = types::loaded_module(fast::intern(c"enum").ok()?.obj())?;
-    let meta = fast::dict_get(fast::module_dict(module)?, fast::intern(c"EnumMeta").ok()?.obj())?;
+    let module = types::loaded_module(fast::intern(c"enum").or_none()?.obj())?;
+    let meta =
+        fast::dict_get(fast::module_dict(module)?, fast::intern(c"EnumMeta").or_none()?.obj())?;
     meta.is_class().then(|| meta.ptr().cast())
 }
 
@@ -268,6 +269,7 @@ fn attributes(class: Obj, making: &Making, dict: Obj, members: &[(Own, Own)]) ->
 fn is_inherited(class: Obj, name: Obj, value: Obj) -> bool {
     instance::mro(class.ptr().cast()).skip(1).any(|base| {
         instance::class_dict(base.ptr().cast())
-            .is_ok_and(|dict| fast::dict_get(dict.obj(), name) == Some(value))
+            .or_none()
+            .is_some_and(|dict| fast::dict_get(dict.obj(), name) == Some(value))
     })
 }

@@ -6,7 +6,7 @@
 
 use super::class::REGISTRY;
 use super::code;
-use crate::error::{Raised, display};
+use crate::error::{OrNone, Raised, display};
 use crate::fast::{self, Obj, Own, TypePtr, function, instance};
 use crate::types;
 use pyo3::ffi;
@@ -372,8 +372,11 @@ impl Hasher {
 }
 
 fn of_typing(class: Obj) -> bool {
-    matches!(class.getattr_opt(types::get().module.obj()), Ok(Some(module))
-        if ["typing", "types", "typing_extensions"].iter().any(|m| super::text_is(module.obj(), m.as_bytes())))
+    class.getattr_opt(types::get().module.obj()).or_none().flatten().is_some_and(|module| {
+        ["typing", "types", "typing_extensions"]
+            .iter()
+            .any(|m| super::text_is(module.obj(), m.as_bytes()))
+    })
 }
 
 /// A text that no other object of any process has.

@@ -28,7 +28,7 @@ mod scan;
 mod script;
 mod typing;
 
-use crate::error::Raised;
+use crate::error::{OrNone, Raised};
 use crate::fast::{self, Obj, Own, TypePtr, instance};
 use crate::policy::{Choices, Face, Main};
 use crate::types;
@@ -470,7 +470,7 @@ impl Walker {
 /// What makes a built-in class reachable that has no name in `builtins`: its
 /// name in `types`.
 pub fn types_alias(class: Obj) -> Option<Resolved> {
-    named_in(fast::new_str("types").ok()?, class)
+    named_in(fast::new_str("types").or_none()?, class)
 }
 
 /// The first name that an object has in a module.

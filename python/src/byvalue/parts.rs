@@ -3,7 +3,7 @@
 //!
 //! Each is a reduce value that is made without running code.
 
-use crate::error::Raised;
+use crate::error::{OrNone, Raised};
 use crate::fast::{self, Obj, Own, TypePtr, function, instance};
 use crate::types;
 use crate::walk::{Flow, PUSHED, WRITTEN, Walker};
@@ -54,8 +54,11 @@ fn plain_kind(ty: TypePtr) -> Option<TypePtr> {
     let names = types::get();
     let same =
         |name: &Own| fast::type_lookup(ty, name.obj()) == fast::type_lookup(base, name.obj());
-    let of_abc = matches!(ty_object(ty).getattr_opt(names.module.obj()), Ok(Some(module))
-        if super::text_is(module.obj(), b"abc"));
+    let of_abc = ty_object(ty)
+        .getattr_opt(names.module.obj())
+        .or_none()
+        .flatten()
+        .is_some_and(|module| super::text_is(module.obj(), b"abc"));
     let called_alike = of_abc || same(&names.init) && same(&names.new);
     (called_alike && same(&names.reduce_ex) && same(&names.reduce)).then_some(base)
 }
@@ -139,6 +142,6 @@ fn bound_method(obj: Obj) -> Result<Option<Own>, Raised> {
 }
 
 fn wrapped(method: Obj) -> Option<Own> {
-    let name = fast::intern(c"__func__").ok()?;
-    method.getattr(name.obj()).ok()
+    let name = fast::intern(c"__func__").or_none()?;
+    method.getattr(name.obj()).or_none()
 }

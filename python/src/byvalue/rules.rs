@@ -1,6 +1,6 @@
 //! What a policy says of modules, types and names: `by_value`, `reducers` and `main`.
 
-use crate::error::display;
+use crate::error::{OrNone, display};
 use crate::fast::{self, Obj, Own, TypePtr};
 use crate::types;
 use pyo3::exceptions::PyTypeError;
@@ -167,7 +167,7 @@ impl Rules {
 fn is_of_project(name: Obj) -> bool {
     let file_of = |module: Obj| -> Option<String> {
         let dict = fast::module_dict(module)?;
-        let file = fast::dict_get(dict, fast::intern(c"__file__").ok()?.obj())?;
+        let file = fast::dict_get(dict, fast::intern(c"__file__").or_none()?.obj())?;
         fast::is_str(file.ty()).then(|| display(file))
     };
     let Some(file) = types::loaded_module(name).and_then(file_of) else { return false };
@@ -176,7 +176,7 @@ fn is_of_project(name: Obj) -> bool {
         return false;
     }
     let stdlib = fast::intern(c"os")
-        .ok()
+        .or_none()
         .and_then(|os| types::loaded_module(os.obj()))
         .and_then(file_of)
         .and_then(|os| os.rfind(['/', '\\']).map(|end| os[..=end].to_owned()));

@@ -4,7 +4,7 @@
 use super::class::plan_made;
 use super::script::{Label, Plan};
 use super::{identity, text_is};
-use crate::error::Raised;
+use crate::error::{OrNone, Raised};
 use crate::fast::{self, Obj, Own, instance};
 use crate::types;
 use crate::walk::{Flow, PUSHED, Stop, Walker};
@@ -24,12 +24,15 @@ const KEYWORDS: &[(&core::ffi::CStr, &core::ffi::CStr)] = &[
 /// Kinds of objects of `typing` that are made here.
 pub(super) fn is_variable(ty: Obj) -> bool {
     let names = types::get();
-    let of_typing = matches!(ty.getattr_opt(names.module.obj()), Ok(Some(m)) if text_is(m.obj(), b"typing") || text_is(m.obj(), b"typing_extensions"));
+    let of_typing = ty.getattr_opt(names.module.obj()).or_none().flatten().is_some_and(|module| {
+        text_is(module.obj(), b"typing") || text_is(module.obj(), b"typing_extensions")
+    });
     of_typing
-        && matches!(ty.getattr_opt(names.name.obj()), Ok(Some(name))
-            if [b"TypeVar".as_slice(), b"ParamSpec", b"TypeVarTuple", b"TypeAliasType", b"NewType"]
+        && ty.getattr_opt(names.name.obj()).or_none().flatten().is_some_and(|name| {
+            [b"TypeVar".as_slice(), b"ParamSpec", b"TypeVarTuple", b"TypeAliasType", b"NewType"]
                 .iter()
-                .any(|known| text_is(name.obj(), known)))
+                .any(|known| text_is(name.obj(), known))
+        })
 }
 
 fn attribute(obj: Obj, name: &core::ffi::CStr) -> Result<Option<Own>, Raised> {
@@ -60,7 +63,8 @@ impl Walker {
         let mut args = vec![obj.ty_obj(), name.obj()];
         let supertype = attribute(obj, c"__supertype__")?;
         let is_alias = super::class::name_of(obj.ty_obj())
-            .is_ok_and(|name| text_is(name.obj(), b"TypeAliasType"));
+            .or_none()
+            .is_some_and(|name| text_is(name.obj(), b"TypeAliasType"));
         let value = if is_alias { attribute(obj, c"__value__")? } else { None };
         args.extend(supertype.iter().chain(value.iter()).map(Own::obj));
         let constraints = attribute(obj, c"__constraints__")?;

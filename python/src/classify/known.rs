@@ -3,6 +3,7 @@
 use super::Kind;
 use super::look::{MANAGED_DICT, class_text, has_flag, is_from_module, is_object_default, is_text};
 use super::plain::{has_default_getstate, slot_layout};
+use crate::error::OrNone;
 use crate::fast::{self, Obj, TypePtr, instance};
 use crate::types;
 use pyo3::ffi;
@@ -78,7 +79,8 @@ fn uuid_kind(ty: TypePtr) -> Option<Kind> {
 /// Offsets of UUID's `int` and `is_safe` slots.
 pub fn uuid_slots(ty: TypePtr) -> Option<(isize, isize)> {
     let names = types::get();
-    let offset = |name| fast::type_lookup(ty, name).and_then(instance::member_offset);
+    let offset =
+        |name| fast::type_lookup(ty, name).and_then(|found| instance::member_offset(ty, found));
     Some((offset(names.int.obj())?, offset(names.is_safe.obj())?))
 }
 
@@ -96,8 +98,8 @@ fn path_kind(ty: TypePtr) -> Option<Kind> {
 
 /// Offset of PurePath's `_parts` slot.
 pub fn path_parts(ty: TypePtr) -> Option<isize> {
-    let name = fast::intern(c"_parts").ok()?;
-    fast::type_lookup(ty, name.obj()).and_then(instance::member_offset)
+    let name = fast::intern(c"_parts").or_none()?;
+    fast::type_lookup(ty, name.obj()).and_then(|found| instance::member_offset(ty, found))
 }
 
 /// A class made by `collections.namedtuple`: a tuple subclass with no state,
@@ -134,7 +136,7 @@ fn is_generated_getnewargs(ty: TypePtr) -> bool {
 /// Members of plain enums, by the reduction of the running version's `enum`.
 fn enum_kind(ty: TypePtr, class: Obj) -> Option<Kind> {
     let meta = class.ty();
-    let enum_module = fast::intern(c"enum").ok()?;
+    let enum_module = fast::intern(c"enum").or_none()?;
     let module = types::loaded_module(enum_module.obj())?;
     if !fast::is_module(module.ty()) {
         return None;
@@ -142,7 +144,7 @@ fn enum_kind(ty: TypePtr, class: Obj) -> Option<Kind> {
     // SAFETY: a module has a dict.
     let dict = unsafe { Obj::new(ffi::PyModule_GetDict(module.ptr())) };
     let get = |name: &core::ffi::CStr| {
-        fast::intern(name).ok().and_then(|name| fast::dict_get(dict, name.obj()))
+        fast::intern(name).or_none().and_then(|name| fast::dict_get(dict, name.obj()))
     };
     let names = types::get();
     let (enum_meta, enum_base) = (get(c"EnumMeta")?, get(c"Enum")?);

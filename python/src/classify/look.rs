@@ -1,5 +1,6 @@
 //! What a class says of itself, read from the dictionaries of types: no code runs.
 
+use crate::error::OrNone;
 use crate::fast::{self, Obj, Own, TypePtr};
 use crate::types;
 use pyo3::ffi;
@@ -20,7 +21,7 @@ pub(super) fn class_text(ty: TypePtr, name: Obj) -> Option<Own> {
     // SAFETY: a static type's name lives for ever.
     let full = unsafe { core::ffi::CStr::from_ptr((*ty).tp_name) }.to_str().ok()?;
     let (module, _) = full.rsplit_once('.').unwrap_or(("builtins", full));
-    fast::new_str(module).ok().map(fast::text::interned)
+    fast::new_str(module).or_none().map(fast::text::interned)
 }
 
 pub(super) fn qualname(ty: TypePtr) -> Option<Own> {

@@ -5,6 +5,7 @@ use super::look::{
     MANAGED_DICT, class_text, has_flag, is_abc_meta, is_object_default, is_text, type_dict,
 };
 use super::{Asked, Plan, Slot};
+use crate::error::OrNone;
 use crate::fast::{self, Obj, Own, TypePtr, instance};
 use crate::types;
 use pyo3::ffi;
@@ -222,10 +223,11 @@ pub(super) fn slot_layout(ty: TypePtr) -> Option<Vec<Slot>> {
                 continue;
             }
             let mangled = mangle(class, text)?;
-            let offset =
-                fast::dict_get(dict.obj(), mangled.obj()).and_then(instance::member_offset)?;
+            let offset = fast::dict_get(dict.obj(), mangled.obj())
+                .and_then(|found| instance::member_offset(ty, found))?;
             // The attribute must be this very slot also when looked up.
-            let found = fast::type_lookup(ty, mangled.obj()).and_then(instance::member_offset);
+            let found = fast::type_lookup(ty, mangled.obj())
+                .and_then(|found| instance::member_offset(ty, found));
             if found != Some(offset) {
                 return None;
             }
@@ -245,8 +247,10 @@ fn mangle(class: Obj, name: &str) -> Option<Own> {
         };
         let stripped = class_name.trim_start_matches('_');
         if !stripped.is_empty() {
-            return fast::new_str(&format!("_{stripped}{name}")).ok().map(fast::text::interned);
+            return fast::new_str(&format!("_{stripped}{name}"))
+                .or_none()
+                .map(fast::text::interned);
         }
     }
-    fast::new_str(name).ok().map(fast::text::interned)
+    fast::new_str(name).or_none().map(fast::text::interned)
 }

@@ -3,7 +3,7 @@
 use super::{Obj, Own, TypePtr};
 #[cfg(known_dicts)]
 use super::{dict, values::Values};
-use crate::error::Raised;
+use crate::error::{OrNone, Raised};
 use pyo3::ffi;
 
 /// The instance's `__dict__`, made if it has none yet. Needs an object whose
@@ -224,13 +224,17 @@ pub fn slot(obj: Obj, offset: isize) -> Option<Obj> {
     unsafe { Obj::borrowed(*obj.ptr().byte_offset(offset).cast::<*mut ffi::PyObject>()) }
 }
 
-/// The byte offset of the slot that a member descriptor stands for; `None` if
-/// the object is no such descriptor of a plain slot.
-pub fn member_offset(descriptor: Obj) -> Option<isize> {
+/// The byte offset of the slot that a member descriptor stands for in instances of a type;
+/// `None` if the object is no such descriptor of a plain slot, or one of another class,
+/// whose instances may be larger.
+pub fn member_offset(ty: TypePtr, descriptor: Obj) -> Option<isize> {
     // SAFETY: the type check makes the cast right (Include/cpython/descrobject.h);
     // a descriptor's member definition lives as long as it does.
     unsafe {
         if descriptor.ty() != &raw mut ffi::PyMemberDescr_Type {
+            return None;
+        }
+        if ffi::PyType_IsSubtype(ty, descriptor_class(descriptor).ptr().cast()) == 0 {
             return None;
         }
         let member = (*descriptor.ptr().cast::<MemberDescr>()).member;
@@ -239,8 +243,8 @@ pub fn member_offset(descriptor: Obj) -> Option<isize> {
 }
 
 /// As [`member_offset`], for a slot of a class that is set as `setattr` sets it: where it lies.
-pub fn settable_offset(descriptor: Obj) -> Option<isize> {
-    let offset = member_offset(descriptor)?;
+pub fn settable_offset(ty: TypePtr, descriptor: Obj) -> Option<isize> {
+    let offset = member_offset(ty, descriptor)?;
     // SAFETY: `member_offset` found a member descriptor.
     let flags = unsafe { (*(*descriptor.ptr().cast::<MemberDescr>()).member).flags };
     (flags & ffi::Py_READONLY == 0).then_some(offset)
@@ -396,11 +400,11 @@ pub fn is_python_made(ty: TypePtr) -> bool {
 fn python_dealloc() -> Option<usize> {
     static DEALLOC: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
     *DEALLOC.get_or_init(|| {
-        let name = super::new_str("probe").ok()?;
-        let (bases, namespace) = (super::new_tuple(&[]).ok()?, super::new_dict(0).ok()?);
+        let name = super::new_str("probe").or_none()?;
+        let (bases, namespace) = (super::new_tuple(&[]).or_none()?, super::new_dict(0).or_none()?);
         // SAFETY: `type` is alive as long as the interpreter.
         let meta = unsafe { Obj::new((&raw mut ffi::PyType_Type).cast()) };
-        let class = meta.call(&[name.obj(), bases.obj(), namespace.obj()]).ok()?;
+        let class = meta.call(&[name.obj(), bases.obj(), namespace.obj()]).or_none()?;
         // SAFETY: a class that was just made.
         unsafe { (*class.ptr().cast::<ffi::PyTypeObject>()).tp_dealloc.map(|f| f as usize) }
     })

@@ -11,6 +11,7 @@
 
 use super::Walker;
 use crate::device::region::Region;
+use crate::error::OrNone;
 use crate::fast::{self, Obj, Own};
 use crate::types::{count_modules, from_bound, loaded_module, to_bound};
 use core::ffi::CStr;
@@ -166,8 +167,9 @@ pub fn are_likely() -> bool {
     if WITHOUT.load(Ordering::Relaxed) == count {
         return false;
     }
-    let is_loaded =
-        |name: &&CStr| fast::intern(name).is_ok_and(|name| loaded_module(name.obj()).is_some());
+    let is_loaded = |name: &&CStr| {
+        fast::intern(name).or_none().is_some_and(|name| loaded_module(name.obj()).is_some())
+    };
     let loaded = LIBRARIES.iter().any(is_loaded);
     if !loaded {
         WITHOUT.store(count, Ordering::Relaxed);

@@ -5,7 +5,7 @@
 //! a class in a graph does not end the pure state.
 
 use super::{Flow, PUSHED, Stop, WRITTEN, Walker};
-use crate::error::{Raised, display, repr};
+use crate::error::{OrNone, Raised, display, repr};
 use crate::fast::{self, Obj, Own};
 use crate::packages;
 use crate::types;
@@ -342,14 +342,14 @@ pub fn resolved_without_code(obj: Obj, module_name: Own, qualname: Own) -> Optio
     let mut scratch = Vec::new();
     let text = core::str::from_utf8(fast::text::utf8(qualname.obj(), &mut scratch)).ok()?;
     let mut parts = text.split('.');
-    let first = fast::new_str(parts.next()?).ok()?;
+    let first = fast::new_str(parts.next()?).or_none()?;
     let mut found = fast::dict_get(dict, first.obj())?;
     let mut parent = None;
     for part in parts {
         if part == "<locals>" || !fast::is_type(found.ty()) {
             return None;
         }
-        let name = fast::text::interned(fast::new_str(part).ok()?);
+        let name = fast::text::interned(fast::new_str(part).or_none()?);
         parent = Some(found.own());
         found = fast::type_lookup(found.ptr().cast(), name.obj())?;
         // Anything but a class might be bound when it is looked up.

@@ -55,10 +55,10 @@ pub enum Asked {
 impl Replay {
     /// Forgets all.
     pub fn clear(&mut self) {
-        self.recording = false;
-        if !self.results.is_empty() {
-            self.results = HashMap::new();
-        }
+        // Whatever the walk that ended was about must not reach the next one.
+        let results = core::mem::take(&mut self.results);
+        *self = Replay::default();
+        drop(results);
     }
 }
 

@@ -16,6 +16,7 @@ from helpers import shapes
 from helpers.crossing import assert_fails_alike, cross, cross_as_stdlib, raised
 from helpers.graph import assert_same_graph
 from helpers.shapes import Plain, Returns
+from helpers.subprocs import run_python
 
 
 def samples():
@@ -405,3 +406,66 @@ def test_state_is_asked_for_once_where_the_walk_begins_again():
     assert CountedState.asked == 2
     assert back[-1].other.other is back[-1]
     assert back[-2][0][0] is back[-1].other
+
+
+class NamelessMeta(type):
+    """Classes that cannot say of which module they are."""
+
+    @property
+    def __module__(cls):
+        raise ValueError("no module")
+
+
+class Nameless(metaclass=NamelessMeta):
+    def __reduce__(self):
+        return int, (5,)
+
+
+def test_a_class_that_cannot_say_its_module(protocol):
+    """What its metaclass raises is nobody's error once the object says how it is made."""
+    assert fp.loads(fp.dumps(Nameless(), protocol)) == 5
+    assert fp.loads(fp.dumps([Nameless(), fp], protocol))[0] == 5
+
+
+LATE_EDGE = """
+import io, pickle, sys, types
+import ferropickle as fp
+
+sys.modules["torch"] = types.ModuleType("torch")  # arrays on devices are likely
+
+
+class Reduced:
+    calls = 0
+
+    def __init__(self, value):
+        self.value = value
+
+    def __reduce__(self):
+        Reduced.calls += 1
+        return Reduced, (self.value,)
+
+
+class Edge:
+    def __reduce__(self):
+        return list, (root[0],)
+
+
+def dumped():
+    Reduced.calls = 0
+    file = io.BytesIO()
+    fp.dump(root, file)
+    return Reduced.calls, file.getvalue()
+
+
+root = [[i, f"text {i}"] for i in range(20_000)]
+root += [Reduced(f"{i} " + 100 * "z") for i in range(3_000)] + [Edge()]
+first = dumped()
+fp.dumps(Reduced(1))  # begins again where its first reducer is called
+assert dumped() == first
+assert first[0] == 3_000
+assert fp.loads(first[1])[-1] == root[0]
+"""
+
+
+def test_nothing_of_a_dump_that_began_again_reaches_the_next():
+    run_python(LATE_EDGE)

@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 import ferropickle as fp
-from helpers.crossing import assert_loads_fail_alike
+from helpers.crossing import assert_fails_alike, assert_loads_fail_alike
 
 
 class Slotted:
@@ -150,3 +150,38 @@ def test_a_class_that_changes_between_loads(monkeypatch):
         Slotted, "__setattr__", lambda self, name, value: object.__setattr__(self, name, [value])
     )
     assert fp.loads(data).a == pickle.loads(data).a == [1]
+
+
+class Large:
+    __slots__ = ("a", "b", "c", "d", "e", "f", "g", "h")
+
+
+class Borrowing:
+    """Has a name for a place that its instances do not have."""
+
+    __slots__ = ("own",)
+    far = Large.h
+
+
+class Replaced:
+    __slots__ = ("own",)
+
+
+def test_a_slot_of_another_class_is_refused():
+    assert_loads_fail_alike(stream(Borrowing, text("far"), b"K\x01"))
+
+
+def test_a_slot_of_another_class_is_not_read(monkeypatch):
+    obj = Replaced()
+    monkeypatch.setattr(Replaced, "own", Large.h)
+    assert_fails_alike(lambda: obj)
+
+
+def test_an_object_below_a_mark_is_not_built():
+    """BUILD right after SETITEM, whose dict lies above the mark and whose object below."""
+    head = b"\x80\x04" + text(Attributed.__module__) + text("Attributed") + b"\x93)\x81"
+    assert_loads_fail_alike(head + b"(}" + text("x") + b"K\x01sb0.")
+
+
+class Attributed:
+    pass
