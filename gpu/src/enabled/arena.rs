@@ -288,14 +288,17 @@ impl DeviceArena {
         if note.arena != inner.slots.id() {
             return Err(GpuError::Damaged("a message lies in another arena"));
         }
-        let len = usize::try_from(note.len).map_err(|_| GpuError::TooSmall)?;
+        let outside = GpuError::Damaged("a message does not lie in its arena");
+        let len = usize::try_from(note.len).ok().filter(|len| *len <= self.capacity());
+        let Some(len) = len else { return Err(outside) };
+        // Before the message is taken: it is there once.
+        let mut bytes = Block::zeroed(len).ok_or(GpuError::NoHostMemory(len))?;
         let lease = inner.slots.take(slot_of(note))?;
         let (place, room) = lease.place();
         let end = place.checked_add(room).filter(|&end| end <= inner.memory.size() as u64);
         if end.is_none() || note.len > room {
-            return Err(GpuError::Damaged("a message does not lie in its arena"));
+            return Err(outside);
         }
-        let mut bytes = Block::zeroed(len).ok_or(GpuError::NoHostMemory(len))?;
         let (device, address) = (inner.stager.device(), inner.memory.address() + place);
         let held = Arc::new(Taken { _lease: lease, _arena: self.clone() });
         let buffer = DeviceBuffer::new(device, held, None, address, len);

@@ -42,14 +42,6 @@ struct Given {
     descriptors: Vec<OwnedFd>,
 }
 
-impl Given {
-    /// Takes back what only says whether the arena can be used. A driver that fails at that has lost the arena.
-    fn withdraw_answers(&self) {
-        let _ = self.arena.withdraw_noted(&self.offer.trial);
-        let _ = self.arena.withdraw_noted(&self.offer.refusal);
-    }
-}
-
 /// What this process sends on devices to those who share a lane with it, and what they send.
 ///
 /// `address` and `ask` are of those who bring questions to senders and answers back:
@@ -100,14 +92,35 @@ impl Exchange {
 
     /// The bytes of a message that this process has sent; `None` if it is not one.
     fn bytes_of(&self, py: Python<'_>, note: &SlotNote) -> PyResult<Option<HostBuffer>> {
-        if self.is_own()
-            && let Some(bytes) = self.unread.take(note)
-        {
-            return Ok(Some(bytes));
+        // The arena first: it is kept until what leaves it is noted.
+        let arena = self.own(note.arena);
+        if !self.is_own() || (arena.is_none() && !self.unread.has(note)) {
+            return Ok(None);
         }
-        let Some(arena) = self.own(note.arena) else { return Ok(None) };
-        let bytes = py.detach(|| arena.take_bytes(note));
-        bytes.map(|bytes| Some(bytes.into())).map_err(|error| raise(py, &error))
+        let taken = py.detach(move || {
+            let bytes = self.unread.take(note);
+            let (None, Some(arena)) = (&bytes, arena) else { return Ok(bytes) };
+            match arena.take_bytes(note) {
+                // It may have left for the host in between.
+                Err(GpuError::Lost) => self.unread.take(note).map(Some).ok_or(GpuError::Lost),
+                taken => taken.map(|bytes| Some(bytes.into())),
+            }
+        });
+        taken.map_err(|error| raise(py, &error))
+    }
+
+    /// Of arenas that are in use no more only what lies in them is still to be read.
+    fn give_up(&self, left: Vec<(DeviceArena, Offer)>) {
+        for (arena, offer) in &left {
+            // These only say whether the arena can be used. A driver that fails at that has lost the arena.
+            let _ = arena.withdraw_noted(&offer.trial);
+            let _ = arena.withdraw_noted(&offer.refusal);
+        }
+        let is_left = |id| left.iter().any(|(arena, _)| arena.id() == id);
+        let empty: Vec<Given> = locked(&self.given)
+            .extract_if(.., |given| is_left(given.arena.id()) && given.arena.busy() == 0)
+            .collect();
+        drop(empty);
     }
 
     /// The ticket of a message; `None` if it needs none.
@@ -121,25 +134,16 @@ impl Exchange {
                 let descriptors = core::mem::take(&mut load.descriptors);
                 given.push(Given { arena, offer, descriptors });
             }
-            for known in core::mem::take(&mut *given) {
+            // None goes from here before it is empty: readers ask for it meanwhile.
+            for known in &*given {
                 match in_use.iter().find(|(id, _)| *id == known.arena.id()) {
-                    Some((_, answered)) => {
-                        offers.extend((!answered).then_some(known.offer));
-                        given.push(known);
-                    }
-                    None => left.push(known),
+                    Some((_, answered)) => offers.extend((!answered).then_some(known.offer)),
+                    None => left.push((known.arena.clone(), known.offer)),
                 }
             }
         }
         if !left.is_empty() {
-            // Of these only what lies in them is still to be read.
-            py.detach(|| {
-                left.retain(|given| {
-                    given.withdraw_answers();
-                    given.arena.busy() > 0
-                });
-            });
-            locked(&self.given).append(&mut left);
+            py.detach(|| self.give_up(left));
         }
         let places = load.places.take();
         for note in places.iter().flat_map(|places| &places.slots) {
@@ -374,9 +378,12 @@ impl Exchange {
                 if self.is_own() && self.unread.take(note).is_some() {
                     continue;
                 }
-                if let Some(arena) = self.own(note.arena) {
-                    // A driver that fails here has lost the arena.
-                    let _ = arena.withdraw_noted(note);
+                // A driver that fails here has lost the arena.
+                if let Some(arena) = self.own(note.arena)
+                    && !arena.withdraw_noted(note).unwrap_or(false)
+                {
+                    // It may have left for the host in between.
+                    drop(self.unread.take(note));
                 }
             }
         });

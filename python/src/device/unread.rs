@@ -5,7 +5,7 @@ use ferropickle_core::buffer::Buffer;
 use ferropickle_gpu::DeviceArena;
 use ferropickle_gpu::wire::SlotNote;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// So long a message may be on its way, where others want its room.
@@ -29,7 +29,31 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 pub struct Unread {
     sent: Mutex<Vec<(SlotNote, Instant)>>,
-    on_host: Mutex<HashMap<Name, Buffer>>,
+    /// `None` is of one on its way to the host: it may lie neither there nor in its arena.
+    on_host: Mutex<HashMap<Name, Option<Buffer>>>,
+    moved: Condvar,
+}
+
+/// A message on its way to the host; dropped, it is no more.
+struct Moving<'a> {
+    unread: &'a Unread,
+    name: Name,
+}
+
+impl Moving<'_> {
+    fn has_come(self, bytes: Buffer) {
+        locked(&self.unread.on_host).insert(self.name, Some(bytes));
+    }
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        let mut on_host = locked(&self.unread.on_host);
+        if on_host.get(&self.name).is_some_and(Option::is_none) {
+            on_host.remove(&self.name);
+        }
+        self.unread.moved.notify_all();
+    }
 }
 
 impl Unread {
@@ -50,25 +74,42 @@ impl Unread {
             let Some(arena) = arena_of(note.arena).filter(|arena| arena.is_unread(&note)) else {
                 continue;
             };
-            if since.elapsed() >= PATIENCE
-                && let Ok(bytes) = arena.take_bytes(&note)
-            {
-                locked(&self.on_host).insert(name_of(&note), bytes.into());
-            } else {
-                // One that was read meanwhile is seen to next time.
-                locked(&self.sent).push((note, since));
+            if since.elapsed() >= PATIENCE {
+                let moving = self.moving(&note);
+                if let Ok(bytes) = arena.take_bytes(&note) {
+                    moving.has_come(bytes.into());
+                    continue;
+                }
             }
+            // One that was read meanwhile is seen to next time.
+            locked(&self.sent).push((note, since));
         }
     }
 
-    /// A message that waits on the host, which does not any more.
-    pub fn take(&self, note: &SlotNote) -> Option<Buffer> {
-        let mut on_host = locked(&self.on_host);
-        let known = on_host.get(&name_of(note)).is_some_and(|b| b.len() as u64 == note.len);
-        if known { on_host.remove(&name_of(note)) } else { None }
+    fn moving(&self, note: &SlotNote) -> Moving<'_> {
+        let name = name_of(note);
+        locked(&self.on_host).insert(name, None);
+        Moving { unread: self, name }
     }
 
-    /// How many messages wait on the host.
+    /// Whether a message waits on the host, or is on its way there.
+    pub fn has(&self, note: &SlotNote) -> bool {
+        locked(&self.on_host).contains_key(&name_of(note))
+    }
+
+    /// A message that waits on the host, which does not any more. Waits for one that is on its way there: not with the GIL held.
+    pub fn take(&self, note: &SlotNote) -> Option<Buffer> {
+        let name = name_of(note);
+        let mut on_host = locked(&self.on_host);
+        while on_host.get(&name).is_some_and(Option::is_none) {
+            on_host = self.moved.wait(on_host).unwrap_or_else(PoisonError::into_inner);
+        }
+        let known = on_host.get(&name).and_then(Option::as_ref);
+        known.filter(|bytes| bytes.len() as u64 == note.len)?;
+        on_host.remove(&name).flatten()
+    }
+
+    /// How many messages wait on the host, or are on their way there.
     pub fn len(&self) -> usize {
         locked(&self.on_host).len()
     }

@@ -1,5 +1,8 @@
 """Arrays that go by pools, pipes and queues on their device: who dies, and what is left."""
 
+import os
+import sys
+import threading
 import time
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 
 import ferropickle as fp
 from ferropickle import multiprocessing as fmp
+from ferropickle.multiprocessing import _offers
 from helpers import device_work as work
 from helpers.cuda import on_driver
 from helpers.device_work import Reader, left
@@ -249,6 +253,76 @@ def test_others_read_what_has_made_room(d):
     with Reader(later) as reader:
         for _ in range(4):
             assert reader.answers.get()[1] == base(MIB).tobytes()
+
+
+@on_driver(simulated=True)
+def test_what_is_making_room_is_read(d):
+    """By another process, and by its sender, while the copy to the host stands still."""
+    d.context()
+    array = Placed(d, base(MIB)).produce()
+    context = fmp.get_context("spawn")
+    queue, later = context.SimpleQueue(), context.SimpleQueue()
+    other = Told(work.take, later)
+    with Reader(queue) as reader:
+        for _ in range(2):
+            reader.ask(array)
+        put(later, array)
+        other.tell(1)
+        for _ in range(4):
+            put(later, array)
+        time.sleep(5.1)
+        work.copies(d)
+        d.control("pause 1000000")
+        thread = threading.Thread(target=put, args=(context.SimpleQueue(), array))
+        thread.start()
+        # The first is the new message's, which finds no room.
+        while d.report()["copies"].get("DtoH", [0])[0] < 2:
+            time.sleep(0.01)
+        other.tell(1)
+        moved = later.get()
+        d.control("pause 0")
+        np.testing.assert_array_equal(host(moved), base(MIB))
+        thread.join(60)
+        for _ in range(2):
+            np.testing.assert_array_equal(host(later.get()), base(MIB))
+    other.end()
+
+
+@on_driver(simulated=True, hold_us=0)
+def test_memory_with_messages_can_be_asked_for_while_it_is_given_up(d):
+    d.context()
+    context = fmp.get_context("spawn")
+    queue, later, ours = context.SimpleQueue(), context.SimpleQueue(), context.SimpleQueue()
+    with Reader(queue) as reader:
+        for n in (MIB, 8 * MIB):
+            array = Placed(d, base(n)).produce()
+            for _ in range(2):
+                reader.ask(array)
+            if n == MIB:
+                put(later, array)
+        message = later._reader.recv_bytes()
+        later._writer.send_bytes(message)
+        arena = message[message.index(b"fpds") + 8 :][:8]
+        answers, stop = [], threading.Event()
+
+        def asked():
+            while not stop.is_set():
+                answer, descriptors = _offers._desk._found(b"A" + arena)
+                answers.append(answer[:1])
+                for descriptor in descriptors:
+                    os.close(descriptor)
+
+        sys.setswitchinterval(1e-6)
+        thread = threading.Thread(target=asked)
+        thread.start()
+        small = Placed(d, base(1000)).produce()
+        for _ in range(600):
+            put(ours, small)
+            ours.get()
+        stop.set()
+        thread.join(60)
+        assert set(answers) == {_offers.HERE}
+        np.testing.assert_array_equal(host(later.get()), base(MIB))
 
 
 @on_driver(simulated=True, hold_us=0)
