@@ -17,7 +17,7 @@ import threading
 import time
 from multiprocessing import util
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from ferropickle._native import DeviceError
 
@@ -34,26 +34,37 @@ NAP_S = 0.005
 # What an answer begins with: bytes behind it; bytes in a file; the text of an error.
 HERE, FILE, ERROR = b"H", b"F", b"E"
 
-_CREDENTIALS = struct.Struct("3i")
+_CREDENTIALS = struct.Struct("iII")  # process, user, group
 
 
 class _Desk:
     """Where this process is asked."""
 
     def __init__(self) -> None:
-        self.exchanges: WeakSet[DeviceExchange] = WeakSet()
-        self.pid = os.getpid()
-        self._lock = threading.Lock()
+        self._exchanges: WeakKeyDictionary[DeviceExchange, None] = WeakKeyDictionary()
+        # Nobody waits for it: what is called with it held may collect garbage, and so send.
+        self._starting = threading.Lock()
         self._socket: socket.socket | None = None
         self._address: bytes | None = None
 
     def address(self) -> bytes | None:
-        """Where it listens, from the first call on; None if it cannot."""
-        with self._lock:
-            if self._socket is None:
-                with contextlib.suppress(OSError, RuntimeError):  # no sockets, no more threads
-                    self._start()
-            return self._address
+        """Where it listens, from the first call on; None if it cannot, or another call is at it."""
+        if self._address is None and self._starting.acquire(blocking=False):
+            try:
+                if self._address is None:
+                    with contextlib.suppress(OSError, RuntimeError):  # no sockets, no more threads
+                        self._start()
+            finally:
+                self._starting.release()
+        return self._address
+
+    def register(self, exchange: DeviceExchange) -> None:
+        """Ask this one too, as long as it lives."""
+        self._exchanges[exchange] = None
+
+    def exchanges(self) -> list[DeviceExchange]:
+        """Those that live. Others may register meanwhile."""
+        return [known for ref in self._exchanges.keyrefs() if (known := ref()) is not None]
 
     def _start(self) -> None:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -75,12 +86,13 @@ class _Desk:
         while True:
             try:
                 connection, _ = listener.accept()
-            except OSError:
+            except Exception:
                 if listener.fileno() < 0:
                     return
                 time.sleep(NAP_S)  # out of descriptors, it may be
                 continue
-            with connection, contextlib.suppress(OSError):  # the reader has gone
+            # Most often the reader has gone. Whatever it is, others come.
+            with contextlib.suppress(Exception), connection:
                 self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
@@ -98,21 +110,21 @@ class _Desk:
 
     def _found(self, question: bytes) -> tuple[bytes, list[int]]:
         try:
-            for exchange in list(self.exchanges):
+            for exchange in self.exchanges():
                 found = exchange.answer(question)
                 if found is not None:
                     data, descriptors = found
                     if descriptors:
                         return HERE + bytes(data), descriptors
                     return FILE, [_file_of(data)]
-        except (DeviceError, OSError, MemoryError) as error:
+        except Exception as error:
             return ERROR + str(error).encode(errors="replace")[:QUESTION_BYTES], []
         return ERROR + b"its sender has given up the memory that it lay in", []
 
     def linger(self) -> None:
         """Wait until what was sent has been read, for a while."""
         deadline = time.monotonic() + LINGER_S
-        while any(exchange.unread for exchange in list(self.exchanges)):
+        while any(exchange.unread for exchange in self.exchanges()):
             if time.monotonic() > deadline:
                 return
             time.sleep(NAP_S)
@@ -143,7 +155,7 @@ def can_listen() -> bool:
 
 def register(exchange: DeviceExchange) -> None:
     """Questions about an exchange's arenas are answered as long as it lives."""
-    _desk.exchanges.add(exchange)
+    _desk.register(exchange)
 
 
 def address() -> bytes | None:
