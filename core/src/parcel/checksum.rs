@@ -61,7 +61,8 @@ pub fn crc32(data: &[u8]) -> u32 {
     crc32_of(core::iter::once(data))
 }
 
-fn crc32_of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> u32 {
+/// [`crc32`] of data in pieces.
+pub fn crc32_of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> u32 {
     let sum = |piece: &[u8]| {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(piece);

@@ -1,6 +1,6 @@
 //! Entries written one after the other, straight from the memory of buffers.
 
-use super::super::checksum::crc32;
+use super::super::checksum::crc32_of;
 use super::super::codec;
 use super::super::{Codec, Compression, Spec};
 use super::zip::{self, Entry};
@@ -64,17 +64,18 @@ impl Writer<'_> {
     }
 
     fn entry(&mut self, name: String, data: &[u8]) -> Result<(), Stop> {
-        self.stored(name, data, data.len() as u64)
+        self.stored(name, &[data], data.len() as u64)
     }
 
-    /// An entry of bytes that stand for `whole` bytes of the object.
-    fn stored(&mut self, name: String, data: &[u8], whole: u64) -> Result<(), Stop> {
+    /// An entry of bytes, in parts, that stand for `whole` bytes of the object.
+    fn stored(&mut self, name: String, parts: &[impl AsRef<[u8]>], whole: u64) -> Result<(), Stop> {
         let header = self.at + self.gathered.len() as u64;
-        let mut entry = Entry { name: name.into_bytes(), crc: 0, len: data.len() as u64, header };
+        let len = parts.iter().map(|part| part.as_ref().len() as u64).sum();
+        let mut entry = Entry { name: name.into_bytes(), crc: 0, len, header };
         if entry.len < LARGE_BYTES {
-            entry.crc = crc32(data);
+            entry.crc = crc32_of(parts.iter().map(AsRef::as_ref));
             zip::local_header(&mut self.gathered, &entry, alignment(entry.len), false);
-            self.gathered.extend_from_slice(data);
+            parts.iter().for_each(|part| self.gathered.extend_from_slice(part.as_ref()));
             self.entries.push(entry);
             if self.gathered.len() >= GATHER_BYTES {
                 self.flush()?;
@@ -83,7 +84,7 @@ impl Writer<'_> {
         }
         let mut left = whole;
         self.large(entry, |writer, sum| {
-            for piece in data.chunks(PIECE_BYTES) {
+            for piece in parts.iter().flat_map(|part| part.as_ref().chunks(PIECE_BYTES)) {
                 writer.piece(piece, sum)?;
                 let now = left.min(piece.len() as u64);
                 left -= now;
@@ -167,13 +168,12 @@ impl Writer<'_> {
             }
             let packed = codec::compressed_all(&group, how);
             for (number, (data, packed)) in (number..).zip(group.iter().zip(packed)) {
-                let len = data.len() as u64;
                 match packed? {
                     Some(made) => {
                         let name = buffer_name(number, count, how.codec());
-                        self.stored(name, &made.parts().concat(), len)?;
+                        self.stored(name, made.parts(), data.len() as u64)?;
                     }
-                    None => self.stored(buffer_name(number, count, Codec::Raw), data, len)?,
+                    None => self.entry(buffer_name(number, count, Codec::Raw), data)?,
                 }
             }
         }
