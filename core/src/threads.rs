@@ -64,16 +64,16 @@ pub fn count() -> usize {
 pub fn together(others: usize, work: impl Fn(usize) + Sync) {
     let Some(pool) = pool().filter(|_| others > 0) else { return work(0) };
     let gate = Arc::new(Gate::default());
-    let work: &(dyn Fn(usize) + Sync) = &work;
-    // SAFETY: only the lifetime changes. The others call it inside of the gate
-    // alone, and `Closing` lets nobody in and waits until all are out before
-    // this function ends, by a panic too.
-    let lent: &'static (dyn Fn(usize) + Sync) = unsafe { core::mem::transmute(work) };
+    let lent = Lent::of(&work);
     for number in 1..=others {
         let gate = gate.clone();
         pool.spawn(move || {
             if gate.enter() {
-                gate.leave(catch_unwind(AssertUnwindSafe(|| lent(number))).err());
+                // SAFETY: it is called inside of the gate alone, and `Closing`
+                // lets nobody in and waits until all are out before this
+                // function ends, by a panic too.
+                let call = AssertUnwindSafe(|| unsafe { lent.call(number) });
+                gate.leave(catch_unwind(call).err());
             }
         });
     }
@@ -98,6 +98,30 @@ pub fn share<T: Send>(
             work(piece);
         }
     });
+}
+
+type Work<'a> = dyn Fn(usize) + Sync + 'a;
+
+/// Work of a thread that others may call while it lasts. It may be kept longer.
+#[derive(Clone, Copy)]
+struct Lent(*const Work<'static>);
+
+// SAFETY: what it points to is `Sync`, and touched by `call` alone.
+unsafe impl Send for Lent {}
+
+impl Lent {
+    fn of(work: &Work<'_>) -> Lent {
+        // SAFETY: only the lifetime in the type changes, which `call` asks for.
+        Lent(unsafe { core::mem::transmute::<*const Work<'_>, *const Work<'static>>(work) })
+    }
+
+    /// # Safety
+    ///
+    /// The work lives until the call is over.
+    unsafe fn call(self, number: usize) {
+        // SAFETY: it lives, as the caller says.
+        unsafe { (*self.0)(number) }
+    }
 }
 
 /// Where threads go in to work and come out, until it is closed.
