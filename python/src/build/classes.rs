@@ -137,7 +137,7 @@ fn look(class: Obj) -> Class {
         && fast::type_lookup(ty, names.dict.obj())
             .is_some_and(|found| found.ty() == &raw mut ffi::PyGetSetDescr_Type);
     Class {
-        how: if fast::is_type(class.ty()) { how(ty, class) } else { How::Called },
+        how: if fast::is_type(class.ty()) { how(ty) } else { How::Called },
         takes_dict,
         takes_slots: stateless && instance::sets_plainly(ty),
         // Last: a look-up gives the type a version, if it can have one.
@@ -146,12 +146,10 @@ fn look(class: Obj) -> Class {
     }
 }
 
-fn how(ty: TypePtr, class: Obj) -> How {
-    if let Some(fields) = known::named_tuple_fields(ty, class) {
-        return How::NamedTuple(fields);
-    }
-    if let Some(uuid) = known::Uuid::of(ty) {
-        return How::Uuid(uuid);
-    }
-    known::Path::of(ty).map_or(How::Called, How::Path)
+fn how(ty: TypePtr) -> How {
+    let named_tuple = known::named_tuple_fields(ty).map(How::NamedTuple);
+    named_tuple
+        .or_else(|| known::Uuid::of(ty).map(How::Uuid))
+        .or_else(|| known::Path::of(ty).map(How::Path))
+        .unwrap_or_default()
 }

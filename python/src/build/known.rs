@@ -149,8 +149,8 @@ fn is_timezone(zone: Obj) -> bool {
 /// How many fields a class has that is made by the `__new__` which
 /// `collections.namedtuple` writes: a lambda that has `tuple.__new__` and nothing
 /// else to call (`Lib/collections/__init__.py`).
-pub fn named_tuple_fields(ty: TypePtr, class: Obj) -> Option<usize> {
-    if !class.is_class() || !classify::has_flag(ty, ffi::Py_TPFLAGS_TUPLE_SUBCLASS) {
+pub fn named_tuple_fields(ty: TypePtr) -> Option<usize> {
+    if !classify::has_flag(ty, ffi::Py_TPFLAGS_TUPLE_SUBCLASS) {
         return None;
     }
     let names = types::get();

@@ -406,22 +406,15 @@ fn needs_stand_in(ty: TypePtr) -> bool {
     for class in instance::mro(ty).skip(1) {
         let Ok(dict) = instance::class_dict(class.ptr().cast()) else { return false };
         if fast::dict_get(dict.obj(), names.init_subclass.obj()).is_some() {
-            return is_python_class(class) && !is_of_typing(class);
+            return is_python_class(class) && !super::is_of(class, &[b"typing"]);
         }
     }
     false
 }
 
-fn is_of_typing(class: Obj) -> bool {
-    class
-        .getattr(types::get().module.obj())
-        .or_none()
-        .is_some_and(|module| text_is(module.obj(), b"typing"))
-}
-
 fn inherits_generic(ty: TypePtr) -> bool {
     instance::mro(ty).any(|class| {
-        is_of_typing(class)
+        super::is_of(class, &[b"typing"])
             && name_of(class).or_none().is_some_and(|name| text_is(name.obj(), b"Generic"))
     })
 }

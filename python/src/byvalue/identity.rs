@@ -6,7 +6,7 @@
 
 use super::class::REGISTRY;
 use super::code;
-use crate::error::{OrNone, Raised, display};
+use crate::error::{Raised, display};
 use crate::fast::{self, Obj, Own, TypePtr, function, instance};
 use crate::types;
 use pyo3::ffi;
@@ -372,11 +372,7 @@ impl Hasher {
 }
 
 fn of_typing(class: Obj) -> bool {
-    class.getattr_opt(types::get().module.obj()).or_none().flatten().is_some_and(|module| {
-        ["typing", "types", "typing_extensions"]
-            .iter()
-            .any(|m| super::text_is(module.obj(), m.as_bytes()))
-    })
+    super::is_of(class, &[b"typing", b"types", b"typing_extensions"])
 }
 
 /// A text that no other object of any process has.

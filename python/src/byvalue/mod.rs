@@ -211,6 +211,12 @@ pub fn is_python_class(class: Obj) -> bool {
     instance::is_python_made(class.ptr().cast())
 }
 
+/// Whether a class says that it is of one of these modules; what its metaclass raises says no.
+fn is_of(class: Obj, modules: &[&[u8]]) -> bool {
+    let module = class.getattr_opt(types::get().module.obj()).or_none().flatten();
+    module.is_some_and(|module| modules.iter().any(|known| text_is(module.obj(), known)))
+}
+
 fn text_is(text: Obj, expected: &[u8]) -> bool {
     fast::is_str(text.ty()) && fast::text::utf8(text, &mut Vec::new()) == expected
 }

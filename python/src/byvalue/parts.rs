@@ -54,11 +54,7 @@ fn plain_kind(ty: TypePtr) -> Option<TypePtr> {
     let names = types::get();
     let same =
         |name: &Own| fast::type_lookup(ty, name.obj()) == fast::type_lookup(base, name.obj());
-    let of_abc = ty_object(ty)
-        .getattr_opt(names.module.obj())
-        .or_none()
-        .flatten()
-        .is_some_and(|module| super::text_is(module.obj(), b"abc"));
+    let of_abc = super::is_of(ty_object(ty), &[b"abc"]);
     let called_alike = of_abc || same(&names.init) && same(&names.new);
     (called_alike && same(&names.reduce_ex) && same(&names.reduce)).then_some(base)
 }

@@ -24,10 +24,7 @@ const KEYWORDS: &[(&core::ffi::CStr, &core::ffi::CStr)] = &[
 /// Kinds of objects of `typing` that are made here.
 pub(super) fn is_variable(ty: Obj) -> bool {
     let names = types::get();
-    let of_typing = ty.getattr_opt(names.module.obj()).or_none().flatten().is_some_and(|module| {
-        text_is(module.obj(), b"typing") || text_is(module.obj(), b"typing_extensions")
-    });
-    of_typing
+    super::is_of(ty, &[b"typing", b"typing_extensions"])
         && ty.getattr_opt(names.name.obj()).or_none().flatten().is_some_and(|name| {
             [b"TypeVar".as_slice(), b"ParamSpec", b"TypeVarTuple", b"TypeAliasType", b"NewType"]
                 .iter()

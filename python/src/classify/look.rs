@@ -31,14 +31,7 @@ pub(super) fn qualname(ty: TypePtr) -> Option<Own> {
         let types = types::get();
         Own::from_new(ffi::PyObject_GetAttr(ty.cast(), types.qualname.ptr()))
     };
-    match found {
-        Ok(text) if fast::is_str(text.ty()) => Some(text),
-        Ok(_) => None,
-        Err(raised) => {
-            raised.discard();
-            None
-        }
-    }
+    found.or_none().filter(|text| fast::is_str(text.ty()))
 }
 
 pub(super) fn is_object_default(ty: TypePtr, name: Obj) -> bool {
@@ -76,13 +69,7 @@ pub fn bare_function(ty: TypePtr, name: Obj) -> Option<Own> {
 
 /// An attribute; `None` where it can't be had, whatever the reason.
 pub fn attribute(obj: Obj, name: &core::ffi::CStr) -> Option<Own> {
-    match fast::intern(name).and_then(|name| obj.getattr(name.obj())) {
-        Ok(found) => Some(found),
-        Err(raised) => {
-            raised.discard();
-            None
-        }
-    }
+    fast::intern(name).and_then(|name| obj.getattr(name.obj())).or_none()
 }
 
 /// Whether a class made by a class statement has this name and is of this module.
@@ -127,13 +114,7 @@ pub(super) unsafe fn type_dict(ty: TypePtr) -> Option<Own> {
             ffi::Py_XINCREF(dict);
             dict
         };
-        match Own::from_new(dict) {
-            Ok(dict) => Some(dict),
-            Err(raised) => {
-                raised.discard();
-                None
-            }
-        }
+        Own::from_new(dict).or_none()
     }
 }
 

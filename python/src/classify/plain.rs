@@ -2,7 +2,8 @@
 //! and slots; and by which method the others are asked.
 
 use super::look::{
-    MANAGED_DICT, class_text, has_flag, is_abc_meta, is_object_default, is_text, type_dict,
+    MANAGED_DICT, class_text, has_flag, is_abc_meta, is_named, is_object_default, is_text,
+    type_dict,
 };
 use super::{Asked, Plan, Slot};
 use crate::error::OrNone;
@@ -110,11 +111,7 @@ pub(super) fn offers_memory(ty: TypePtr) -> bool {
 
 /// `functools.partialmethod`, which `object.__new__` no longer makes.
 fn is_partial_method(ty: TypePtr) -> bool {
-    // SAFETY: a live type's name is NUL-terminated.
-    let name = unsafe { core::ffi::CStr::from_ptr((*ty).tp_name) }.to_bytes();
-    name == b"partialmethod"
-        && class_text(ty, types::get().module.obj())
-            .is_some_and(|module| is_text(module.obj(), b"functools"))
+    is_named(ty, b"partialmethod", b"functools")
 }
 
 /// `MISSING`, `KW_ONLY` and the markers inside `Field` are compared by identity.

@@ -56,9 +56,10 @@ impl Replay {
     /// Forgets all.
     pub fn clear(&mut self) {
         // Whatever the walk that ended was about must not reach the next one.
-        let results = core::mem::take(&mut self.results);
-        *self = Replay::default();
-        drop(results);
+        (self.recording, self.for_devices, self.none_lost) = (false, false, false);
+        if !self.results.is_empty() {
+            self.results = HashMap::new();
+        }
     }
 }
 
