@@ -9,8 +9,10 @@
 //! below which opcodes cannot reach, POP takes the mark when it is on top.
 
 mod build;
+mod fused;
 mod numbers;
 mod reader;
+mod short;
 mod slots;
 mod stack;
 mod verify;
@@ -369,16 +371,9 @@ impl<T> Decoder<T> {
                 }
                 Op::Binget => {
                     let index = reader.byte()?;
-                    if let Some(data) = reader.call_ahead()
-                        && let Some(callable) = self.memo.get(index.into())
-                        && let Some(made) = build.call_with_bytes(callable, data)?
-                    {
-                        let read = 2 + data.len() + CALL_OPCODES.len();
-                        reader.take(read)?;
-                        self.push(made)?;
-                        continue;
+                    if !self.get_call(reader, build, index)? {
+                        self.memo_get(index.into(), build)?;
                     }
-                    self.memo_get(index.into(), build)?;
                 }
                 Op::LongBinget => {
                     let index = u32_le(reader)?;
@@ -492,161 +487,6 @@ impl<T> Decoder<T> {
                 Op::Stop => return self.pop(),
             }
         }
-    }
-
-    /// Opcodes that push a number, None, a bool or a memo entry, as long as one
-    /// follows another: after a mark they often come in runs. What is not whole or
-    /// not well is left to the general way, and so is a memo entry that may be
-    /// called. Gives how many opcodes are left until the next tick.
-    #[inline(never)]
-    fn short_values<R, B>(
-        &mut self,
-        reader: &mut R,
-        build: &mut B,
-        mut until_tick: u32,
-    ) -> Step<u32, B::Error>
-    where
-        R: Read<B::Error>,
-        B: Build<Obj = T>,
-    {
-        const NONE: u8 = Op::None as u8;
-        const TRUE: u8 = Op::Newtrue as u8;
-        const FALSE: u8 = Op::Newfalse as u8;
-        const INT1: u8 = Op::Binint1 as u8;
-        const INT2: u8 = Op::Binint2 as u8;
-        const INT4: u8 = Op::Binint as u8;
-        const FLOAT: u8 = Op::Binfloat as u8;
-        const GET1: u8 = Op::Binget as u8;
-        const GET4: u8 = Op::LongBinget as u8;
-        let mut rest = reader.ahead();
-        let whole = rest.len();
-        let mut fault = None;
-        // Pushed in each arm, so that what cannot fail has no branch for it.
-        macro_rules! push {
-            ($made:expr, $after:expr) => {
-                match $made.and_then(|object| self.push(object)) {
-                    Ok(()) => rest = $after,
-                    Err(cause) => {
-                        fault = Some(cause);
-                        break;
-                    }
-                }
-            };
-        }
-        while let Some((op, args)) = rest.split_first() {
-            match *op {
-                NONE => push!(build.none(), args),
-                TRUE => push!(build.bool(true), args),
-                FALSE => push!(build.bool(false), args),
-                INT1 => {
-                    let Some((n, after)) = args.split_first() else { break };
-                    push!(build.int((*n).into()), after);
-                }
-                INT2 => {
-                    let Some((n, after)) = args.split_first_chunk() else { break };
-                    push!(build.int(u16::from_le_bytes(*n).into()), after);
-                }
-                INT4 => {
-                    let Some((n, after)) = args.split_first_chunk() else { break };
-                    push!(build.int(i32::from_le_bytes(*n).into()), after);
-                }
-                FLOAT => {
-                    let Some((n, after)) = args.split_first_chunk() else { break };
-                    push!(build.float(f64::from_be_bytes(*n)), after);
-                }
-                GET1 => {
-                    let [index, next, ..] = *args else { break };
-                    if next == Op::ShortBinbytes as u8 {
-                        break;
-                    }
-                    let Some(found) = self.memo.get(index.into()) else { break };
-                    let object = build.share(found);
-                    push!(Ok(object), &args[1..]);
-                }
-                GET4 => {
-                    let Some((n, after)) = args.split_first_chunk() else { break };
-                    let index = u32::from_le_bytes(*n);
-                    let Some(found) = self.memo.get(index.into()) else { break };
-                    let object = build.share(found);
-                    push!(Ok(object), after);
-                }
-                _ => break,
-            }
-            until_tick -= 1;
-            if until_tick == 0 {
-                until_tick = TICK_OPCODES;
-                if let Err(cause) = build.tick() {
-                    fault = Some(cause);
-                    break;
-                }
-            }
-        }
-        let used = whole - rest.len();
-        reader.skip(used);
-        fault.map_or(Ok(until_tick), Err)
-    }
-
-    /// Short bytes that are the only argument of a call that follows: made in
-    /// one step where the builder knows the callable.
-    #[inline(always)]
-    fn bytes_call<R, B>(&mut self, reader: &mut R, build: &mut B, n: usize) -> Step<(), B::Error>
-    where
-        R: Read<B::Error>,
-        B: Build<Obj = T>,
-    {
-        let data = reader.take(n)?;
-        let callable = self.stack.last().ok_or(Cause::Format(Error::StackUnderflow))?;
-        if let Some(made) = build.call_with_bytes(callable, data)? {
-            self.stack.pop();
-            self.push(made)?;
-            reader.take(CALL_OPCODES.len())?;
-            return Ok(());
-        }
-        let object = build.bytes(data)?;
-        self.push(object)
-    }
-
-    /// A tuple, or at once what a call with it makes.
-    #[inline(always)]
-    fn tuple<R, B>(&mut self, reader: &mut R, build: &mut B, from: usize) -> Step<(), B::Error>
-    where
-        R: Read<B::Error>,
-        B: Build<Obj = T>,
-    {
-        const REDUCE: u8 = Op::Reduce as u8;
-        const NEWOBJ: u8 = Op::Newobj as u8;
-        if let Some(next @ (REDUCE | NEWOBJ)) = reader.peek_byte()
-            && from > self.fence
-        {
-            let op = if next == REDUCE { Op::Reduce } else { Op::Newobj };
-            if build.call_with_items(&mut self.stack, from, op)? {
-                reader.byte()?;
-                return Ok(());
-            }
-        }
-        build.tuple(&mut self.stack, from)
-    }
-
-    #[inline(always)]
-    fn set_items<R, B>(&mut self, reader: &mut R, build: &mut B, from: usize) -> Step<(), B::Error>
-    where
-        R: Read<B::Error>,
-        B: Build<Obj = T>,
-    {
-        // An object to be built lies above the mark, as in `load_build`.
-        let next = if from >= self.fence + 2 { reader.peek() } else { None };
-        if next == Some(Op::Tuple2)
-            && reader.peek_after(1) == Some(Op::Build)
-            && from >= self.fence + 3
-            && build.set_slots(&mut self.stack, from)?
-        {
-            reader.take(2)?;
-            return Ok(());
-        }
-        if build.set_items(&mut self.stack, from, next)? {
-            reader.byte()?;
-        }
-        Ok(())
     }
 
     #[inline(always)]
