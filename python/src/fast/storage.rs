@@ -20,6 +20,8 @@ const SLACK_BYTES: usize = 4096;
 /// may stall compacting memory.
 const HUGE_FROM_BYTES: usize = 4 << 20;
 const HUGE_TO_BYTES: usize = 4 << 30;
+/// The longest output that is asked for at once because the last was as long.
+const EXPECTED_TO_BYTES: usize = 64 << 20;
 const PAGE_BYTES: usize = 4096;
 /// What an allocation of a bytes object has besides its data, at the most.
 const HEADS_BYTES: usize = 64;
@@ -35,18 +37,20 @@ enum Room {
 pub struct BytesStorage {
     scratch: Vec<u8>,
     room: Room,
+    /// Length of the last output that was too long for the scratch buffer.
+    last: usize,
 }
 
 impl Default for BytesStorage {
     fn default() -> Self {
-        BytesStorage { scratch: Vec::new(), room: Room::Scratch }
+        BytesStorage { scratch: Vec::new(), room: Room::Scratch, last: 0 }
     }
 }
 
 impl BytesStorage {
     /// A storage that never makes a Python object.
     pub fn heap() -> BytesStorage {
-        BytesStorage { scratch: Vec::new(), room: Room::Heap }
+        BytesStorage { scratch: Vec::new(), room: Room::Heap, last: 0 }
     }
 
     /// Exchanges the memory of a storage on the heap; gives the `len` bytes
@@ -69,6 +73,7 @@ impl BytesStorage {
                 Own::from_new(ffi::PyBytes_FromStringAndSize(data, len as isize))
             },
             Room::Bytes(mut ptr) => {
+                self.last = len;
                 // SAFETY: the object is ours alone; on failure it is freed and
                 // the pointer is null with an exception set.
                 unsafe {
@@ -79,6 +84,16 @@ impl BytesStorage {
                 }
             }
         }
+    }
+
+    /// Room for an output as long as the last, if that is enough and there is
+    /// memory: programs that dump again and again dump much the same. No byte
+    /// more, or the allocator takes other memory than it was just given back.
+    fn expected(&self, needed: usize) -> Option<Own> {
+        if !(needed..=EXPECTED_TO_BYTES).contains(&self.last) {
+            return None;
+        }
+        new_bytes(self.last).map_err(Raised::discard).ok()
     }
 
     /// Gives up what was written; the scratch buffer stays.
@@ -192,7 +207,10 @@ unsafe impl Storage for BytesStorage {
             }
             Room::Scratch => {
                 let cap = capacity(len, needed)?;
-                let bytes = new_bytes(cap).map_err(Raised::discard).ok()?;
+                let (bytes, cap) = match self.expected(needed) {
+                    Some(bytes) => (bytes, self.last),
+                    None => (new_bytes(cap).map_err(Raised::discard).ok()?, cap),
+                };
                 // SAFETY: the new object has room for `len` bytes and more.
                 unsafe {
                     let data: *mut u8 = ffi::PyBytes_AS_STRING(bytes.ptr()).cast_mut().cast();

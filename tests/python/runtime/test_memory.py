@@ -73,6 +73,59 @@ def test_dumps_of_many_records_takes_little_besides_the_output():
     )
 
 
+def test_outputs_of_changing_lengths():
+    """The next output is expected to be as long as the last: it may be shorter or longer."""
+    run_python(
+        """
+    import pickle
+    import ferropickle as fp
+
+    for million in (40, 1, 3, 30, 29, 2, 60, 70, 1, 0, 50, 1):
+        value = [bytes([i % 251]) * 100_000 for i in range(million * 10)]
+        for stream in [fp.dumps(value) for _ in range(2)]:
+            assert len(stream) > million * 1_000_000
+            assert pickle.loads(stream) == value, million
+    """
+    )
+
+
+def test_a_short_output_after_a_long_one_keeps_no_more_than_its_length():
+    run_python(
+        PEAK
+        + """
+    def dump(million):
+        return fp.dumps([bytes(100_000) for _ in range(million * 10)])
+
+    assert len(dump(60)) > 60_000_000
+    kept = []
+    used, _ = grown(lambda: kept.extend(dump(1) for _ in range(100)))
+    assert used < 100 * 1.3, f"{used} MiB for 100 outputs of 1"
+    """
+    )
+
+
+def test_room_for_an_output_as_long_as_the_last_is_not_needed():
+    run_python(
+        """
+    import resource
+    import ferropickle as fp
+
+    long, short = ([bytes([i % 251]) * 100_000 for i in range(n)] for n in (600, 20))
+    expected = fp.dumps(short)
+    assert len(fp.dumps(long)) > 60_000_000
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 30_000_000,) * 2)
+    assert fp.dumps(short) == expected
+    try:
+        fp.dumps(long)
+    except MemoryError:
+        pass
+    else:
+        raise SystemExit("the limit does not hold")
+    """
+    )
+
+
 @pytest.mark.parametrize(
     "value",
     [
