@@ -97,7 +97,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/walk/reduce.rs", "reduce values checked and called"),
     ("python/src/walk/replay.rs", "iterators of reduce values turned into lists"),
     ("python/src/walk/scalar.rs", "ints and floats as text, for protocol 0"),
-    ("python/src/walk/sequence.rs", "items of sets, as a list"),
+    ("python/src/walk/set.rs", "items of sets, as a list"),
     ("python/src/walk/split.rs", "addresses that threads have met, turned into references"),
     ("python/src/walk/text.rs", "data of bytes and bytearrays"),
     ("python/src/walk/device.rs", "room for bytes that come from devices"),
@@ -111,7 +111,8 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/build/numpy.rs", "arrays over the memory of bytes-like objects"),
     ("python/src/build/reduce.rs", "calls with a tuple of arguments"),
     ("python/src/build/scalar.rs", "ints and floats from their bytes or text"),
-    ("python/src/build/sequence.rs", "empty containers made, sets filled"),
+    ("python/src/build/sequence.rs", "empty lists and tuples made"),
+    ("python/src/build/set.rs", "sets made and filled"),
     ("python/src/build/text.rs", "strings and bytes made at their size and filled in place"),
     // CPython's C API around them.
     ("python/src/arena.rs", "a descriptor that a caller names"),
@@ -153,6 +154,10 @@ const WITHOUT_A_TWIN: &[(&str, &str)] = &[
     (
         "python/src/walk/frame.rs",
         "the walker's own stack; the builder's is the decoder's, in core/src/decode",
+    ),
+    (
+        "python/src/walk/items.rs",
+        "a load finds items of iterators on the stack, as those of lists and dicts",
     ),
     ("python/src/walk/memo.rs", "the memo of a load is the decoder's, in core/src/decode"),
     ("python/src/walk/notes.rs", "the standard library makes no notes when it loads"),

@@ -16,6 +16,7 @@ pub mod path;
 pub mod reduce;
 pub mod scalar;
 pub mod sequence;
+pub mod set;
 mod shape;
 pub mod text;
 pub mod versions;
@@ -189,20 +190,20 @@ impl Build for Builder {
         Ok(instance::fill_slots(&mut self.classes, stack, from)?)
     }
     fn empty_set(&mut self) -> R<Own> {
-        Ok(sequence::empty_set()?)
+        Ok(set::empty_set()?)
     }
     fn add_items(&mut self, stack: &mut Vec<Own>, from: usize) -> R<()> {
         if self.waits() {
             let plain = crate::fast::is_set(stack[from - 1].ty());
             self.settle_for_keys(plain, stack[from..].iter())?;
         }
-        Ok(sequence::add_items(stack, from)?)
+        Ok(set::add_items(stack, from)?)
     }
     fn frozenset(&mut self, stack: &mut Vec<Own>, from: usize) -> R<()> {
         if self.waits() {
             self.settle_for_keys(true, stack[from..].iter())?;
         }
-        Ok(sequence::frozenset(stack, from)?)
+        Ok(set::frozenset(stack, from)?)
     }
     fn global(&mut self, module: &[u8], name: &[u8]) -> R<Own> {
         let (module, name) = (text::plain(module)?, text::plain(name)?);

@@ -1,6 +1,6 @@
-//! Dicts, and pairs of iterators.
+//! Dicts.
 
-use super::frame::{Batch, Frame, IterState};
+use super::frame::{Batch, Frame};
 use super::{Enter, Flow, PUSHED, Stop, WRITTEN, Walker};
 use crate::error::Raised;
 use crate::fast::{self, Exc, Obj};
@@ -247,117 +247,5 @@ impl Walker {
                 old.decref();
             }
         }
-    }
-
-    /// Sets the pairs that an iterator gives in the object written last.
-    pub(super) fn push_pairs(&mut self, iter: Obj) -> Result<(), Stop> {
-        let batch = if self.enc.binary() { Batch::Marked } else { Batch::Each };
-        self.push(Frame::Pairs {
-            iter,
-            ahead: None,
-            pair: None,
-            in_batch: 0,
-            batch,
-            state: IterState::Begin,
-        })
-    }
-
-    /// As `batch_dict` in `Modules/_pickle.c`.
-    pub(super) fn step_pairs(&mut self) -> Result<(), Stop> {
-        let depth = self.frames.len() - 1;
-        let Frame::Pairs { iter, ahead, pair, in_batch, batch, state } = self.frames[depth] else {
-            unreachable!("the caller looked at the frame")
-        };
-        if state == IterState::Value {
-            let Some(pair) = pair else { unreachable!("a key was written, so there is a pair") };
-            if let Frame::Pairs { state, .. } = &mut self.frames[depth] {
-                *state = IterState::After;
-            }
-            self.save(fast::tuple_get(pair, 1))?;
-            return Ok(());
-        }
-        self.boundary()?;
-        if let Frame::Pairs { state, .. } = &mut self.frames[depth] {
-            *state = IterState::Begin;
-        }
-        let (next, following, in_batch, batch) = match (state, batch) {
-            (IterState::Begin, _) => {
-                let Some(first) = self.next_pair(iter)? else {
-                    self.pop();
-                    return Ok(());
-                };
-                if batch == Batch::Each {
-                    (first, None, 1, batch)
-                } else {
-                    match self.next_pair(iter)? {
-                        None => (first, None, 1, Batch::Single),
-                        second => {
-                            self.op(Op::Mark);
-                            (first, second, 1, Batch::Marked)
-                        }
-                    }
-                }
-            }
-            (_, Batch::Each) => {
-                self.op(Op::Setitem);
-                let Some(next) = self.next_pair(iter)? else {
-                    self.pop();
-                    return Ok(());
-                };
-                (next, None, 1, batch)
-            }
-            (_, Batch::Single) => {
-                self.op(Op::Setitem);
-                self.pop();
-                return Ok(());
-            }
-            (_, Batch::Marked) => match ahead {
-                None => {
-                    self.op(Op::Setitems);
-                    if in_batch < BATCH_ITEMS {
-                        self.pop();
-                    } else if let Frame::Pairs { state, in_batch, .. } = &mut self.frames[depth] {
-                        *state = IterState::Begin;
-                        *in_batch = 0;
-                    }
-                    return Ok(());
-                }
-                Some(next) => {
-                    let next = next.own();
-                    let following =
-                        if in_batch + 1 == BATCH_ITEMS { None } else { self.next_pair(iter)? };
-                    (next, following, in_batch + 1, batch)
-                }
-            },
-        };
-        self.set_ahead(depth, following);
-        let key = fast::tuple_get(next.obj(), 0);
-        let pure = self.pure;
-        let kept = next.obj();
-        if pure {
-            self.pin(next);
-        } else {
-            let _ = next.into_ptr();
-        }
-        if let Frame::Pairs { pair, in_batch: b, batch: how, state, .. } = &mut self.frames[depth] {
-            let old = pair.replace(kept);
-            *b = in_batch;
-            *how = batch;
-            *state = IterState::Value;
-            if !pure && let Some(old) = old {
-                old.decref();
-            }
-        }
-        self.save(key)?;
-        Ok(())
-    }
-
-    fn next_pair(&mut self, iter: Obj) -> Result<Option<fast::Own>, Raised> {
-        let Some(pair) = fast::iter_next(iter)? else { return Ok(None) };
-        if !fast::is_tuple(pair.ty()) || fast::tuple_len(pair.obj()) != 2 {
-            let text = "dict items iterator must return 2-tuples";
-            return Err(Raised::new(Exc::TypeError, text));
-        }
-        Ok(Some(pair))
     }
 }

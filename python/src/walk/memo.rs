@@ -1,6 +1,7 @@
 //! Which objects are in the memo, and who holds them: the rules are at the head
 //! of `mod.rs`.
 
+use super::frame::Late;
 use super::{CachedKey, KEY_CACHE, Stop, Walker};
 use crate::fast::{self, Obj, Own};
 use ferropickle_core::Error;
@@ -77,6 +78,28 @@ impl Walker {
             }
             None => Err(Stop::Restart),
         }
+    }
+
+    /// Enters an object that gets its memo entry after its items; `None` if it
+    /// was met before.
+    #[inline(always)]
+    pub(super) fn enter_late(&mut self, obj: Obj) -> Result<Option<Late>, Stop> {
+        match self.enter(obj)? {
+            Enter::Met => Ok(None),
+            Enter::Elided => Ok(Some(Late::Never)),
+            Enter::Memo(vacant) => {
+                if self.pure {
+                    self.memo.insert_at(vacant, obj.addr(), Entry::IN_PROGRESS);
+                }
+                Ok(Some(Late::After))
+            }
+        }
+    }
+
+    /// After the items of a late object: if it is in the memo by now, it
+    /// contains itself, and what was written is thrown away for a GET.
+    pub(super) fn recursed(&self, obj: Obj) -> Option<u32> {
+        self.memo.get(obj.addr()).and_then(Entry::as_index)
     }
 
     /// Gives the object on top of the unpickler's stack a memo entry.

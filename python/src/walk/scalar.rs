@@ -3,7 +3,30 @@
 use super::{Flow, WRITTEN, Walker};
 use crate::error::Raised;
 use crate::fast::{self, Obj, Own, long};
+use ferropickle_core::encode::Run;
+use ferropickle_core::out::Storage;
 use pyo3::ffi;
+
+/// After so many ints below 256 in a row the next is thought to be one.
+const STREAK: u32 = 4;
+
+/// Writes an int; false, with nothing written, if it is too large for a run.
+/// `streak` counts ints below 256.
+#[inline(always)]
+pub(super) fn write_int<S: Storage>(run: &mut Run<'_, S>, int: Obj, streak: &mut u32) -> bool {
+    // Asked only where the answer is likely: widths that come in no order would
+    // be guessed wrong.
+    if *streak >= STREAK
+        && let Some(value) = long::as_byte(int)
+    {
+        run.byte(value);
+        return true;
+    }
+    let Some(value) = long::as_i64(int) else { return false };
+    run.int(value);
+    *streak = if (value as u64) < 256 { *streak + 1 } else { 0 };
+    true
+}
 
 impl Walker {
     #[inline(always)]
