@@ -2,7 +2,7 @@
 //!
 //! | to change | open |
 //! |---|---|
-//! | signatures and docstrings | `api.rs`, `pickler.rs`, `unpickler.rs`, `policy.rs` |
+//! | signatures and docstrings | `api.rs`, `pickler.rs`, `unpickler.rs`, `policy/mod.rs` |
 //! | how a kind of object is written / made | `walk/` / `build/`, files of the same name |
 //! | which kind a type is | `classify/` |
 //! | raw layouts of CPython | `fast/` |

@@ -131,7 +131,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/parcel/writev.rs", "a descriptor that stays the caller's, and waiting for it"),
     ("python/src/pickler.rs", "what a Pickler holds, shown to the collector, freed on any thread"),
     ("python/src/unpickler.rs", "what an Unpickler holds, freed on any thread"),
-    ("python/src/policy.rs", "a context variable, read without a call"),
+    ("python/src/policy/mod.rs", "a context variable, read without a call"),
     ("python/src/scratch.rs", "spare memory for the next call, exchanged by an atomic pointer"),
     ("python/src/signals.rs", "the interpreter's pending signals"),
     ("python/src/sink.rs", "the bytes given to `write`"),
