@@ -73,7 +73,10 @@ mod _native {
     use super::files::save::save_file;
     #[cfg(unix)]
     #[pymodule_export]
-    use super::link::{Inbox, Link, frames};
+    use super::link::Link;
+    #[cfg(unix)]
+    #[pymodule_export]
+    use super::link::carried::{Inbox, frames};
     #[pymodule_export]
     use super::parcel::unpack::unpack;
     #[pymodule_export]

@@ -116,7 +116,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/build/text.rs", "strings and bytes made at their size and filled in place"),
     // CPython's C API around them.
     ("python/src/arena.rs", "a descriptor that a caller names"),
-    ("python/src/link.rs", "a descriptor that a caller gives away"),
+    ("python/src/link/mod.rs", "a descriptor that a caller gives away"),
     ("python/src/arrays.rs", "what is known of NumPy, shared under the GIL"),
     ("python/src/buffers.rs", "memory of Python objects as buffers of the core, and back"),
     ("python/src/classify/known.rs", "fields of types"),

@@ -1,5 +1,8 @@
 //! The native half of channels: objects over a socket, with an arena for what is large.
 
+pub mod carried;
+mod wait;
+
 use crate::arena::Arena;
 use crate::device::inbound::{Arenas, Arrived, Inbound};
 use crate::device::outbound::{Load, Outbound};
@@ -17,46 +20,13 @@ use ferropickle_core::sys::process::{self, Stamp};
 use ferropickle_core::sys::socket::{self, Event, MAX_SLICES};
 use ferropickle_core::transport::{Delivery, FrameError, Incoming, Outgoing, Received};
 use ferropickle_gpu::beside::Places;
-use pyo3::exceptions::{PyConnectionError, PyEOFError, PyMemoryError, PyOSError, PyTimeoutError};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyConnectionError, PyEOFError, PyMemoryError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant};
-
-/// The longest wait at a stretch: then it is seen whether the channel was closed by another thread, or the
-/// sender of half a message has died.
-const STRETCH: Duration = Duration::from_millis(200);
-
-/// How long a thread sleeps that waits for another one to finish its message.
-const NAP: Duration = Duration::from_micros(100);
-
-/// Until when a call may wait.
-#[derive(Clone, Copy)]
-pub struct Deadline(Option<Instant>);
-
-impl Deadline {
-    /// The meaning of a `timeout` argument: seconds, or None for ever.
-    pub fn of(timeout: Option<f64>) -> PyResult<Deadline> {
-        let Some(seconds) = timeout else { return Ok(Deadline(None)) };
-        if seconds.is_nan() {
-            return Err(PyValueError::new_err("timeout must be a number of seconds or None"));
-        }
-        let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
-        Ok(Deadline(Instant::now().checked_add(time)))
-    }
-
-    /// What is left, [`STRETCH`] at the most.
-    fn stretch(self) -> Duration {
-        self.0.map_or(STRETCH, |at| at.saturating_duration_since(Instant::now()).min(STRETCH))
-    }
-
-    fn is_over(self) -> bool {
-        self.0.is_some_and(|at| Instant::now() >= at)
-    }
-}
+use wait::{Deadline, Turn, timed_out};
 
 /// Why a wait without the GIL ended.
 enum Pause {
@@ -75,39 +45,6 @@ enum Pause {
     Faulty(FrameError),
 }
 
-/// Something that one thread uses at a time. Taken and given back with the GIL; a forked child does not wait for
-/// threads that its parent has.
-struct Turn<T>(Mutex<(Option<T>, u32)>);
-
-impl<T: Default> Turn<T> {
-    fn new() -> Turn<T> {
-        Turn(Mutex::new((Some(T::default()), 0)))
-    }
-
-    fn take(&self, py: Python<'_>, deadline: Deadline) -> PyResult<T> {
-        loop {
-            {
-                let mut turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                let pid = process::pid();
-                let taken = turn.0.take().or_else(|| (turn.1 != pid).then(T::default));
-                if let Some(taken) = taken {
-                    turn.1 = pid;
-                    return Ok(taken);
-                }
-            }
-            if deadline.is_over() {
-                return Err(timed_out());
-            }
-            py.detach(|| std::thread::sleep(NAP));
-            signals::check().map_err(|raised| raised.into_py(py))?;
-        }
-    }
-
-    fn give(&self, taken: T) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(taken);
-    }
-}
-
 /// The right to send.
 #[derive(Default)]
 struct Sending;
@@ -118,10 +55,6 @@ struct Receiving {
     incoming: Incoming,
     /// What came with it.
     descriptors: Vec<OwnedFd>,
-}
-
-fn timed_out() -> PyErr {
-    PyTimeoutError::new_err("the other end took longer than the timeout")
 }
 
 fn closed() -> PyErr {
@@ -556,114 +489,5 @@ impl Link {
     /// Closes the socket; calls that wait in other threads end within a moment.
     fn close(&self) {
         self.state.close();
-    }
-}
-
-/// What is joined before it is given to a library that encrypts.
-const JOIN_BYTES: usize = 64 << 10;
-
-/// An object as the bytes that a channel sends, in pieces: large buffers as views of
-/// their memory, what is small joined.
-#[pyfunction]
-#[pyo3(signature = (obj, policy = None))]
-pub fn frames<'py>(
-    obj: &Bound<'py, PyAny>,
-    policy: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let py = obj.py();
-    let choices = policy::choose(policy, Choices::default())?;
-    let (stream, table) = parcel::pack_copies(py, obj, choices)?;
-    let bytes = fast::bytes_data(stream.obj());
-    let content = Content::of_stream(bytes, &table)?;
-    let out = match table.is_empty() {
-        true => Outgoing::whole(bytes, 0),
-        false => Outgoing::parts(content.plan(), content.parts(), 0),
-    };
-    let mut frames = Vec::new();
-    let mut joined = Vec::new();
-    for slice in out.slices(usize::MAX) {
-        let owner = table.iter().map(|(_, buffer)| buffer).find(|buffer| {
-            slice.len() >= JOIN_BYTES && core::ptr::eq(buffer.as_ptr(), slice.as_ptr())
-        });
-        if let Some(buffer) = owner {
-            frames.push(PyBytes::new(py, &core::mem::take(&mut joined)).into_any());
-            let view = crate::buffers::view_of(buffer.clone(), true);
-            frames.push(to_bound(py, view.map_err(|raised| raised.into_py(py))?.obj()));
-        } else {
-            joined.extend_from_slice(&slice);
-            if joined.len() >= JOIN_BYTES {
-                frames.push(PyBytes::new(py, &core::mem::take(&mut joined)).into_any());
-            }
-        }
-    }
-    frames.push(PyBytes::new(py, &joined).into_any());
-    Ok(frames)
-}
-
-/// Receives what `frames` made, from bytes that somebody else brings.
-#[pyclass(frozen, module = "ferropickle._native", name = "Inbox")]
-pub struct Inbox {
-    state: Mutex<(Incoming, Option<Delivery>)>,
-}
-
-#[pymethods]
-impl Inbox {
-    #[new]
-    fn new() -> Inbox {
-        Inbox { state: Mutex::new((Incoming::default(), None)) }
-    }
-
-    /// Bytes that are wanted next; 0 when a message is complete.
-    #[getter]
-    fn wanted(&self) -> usize {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.1.is_some() { 0 } else { state.0.space().len() }
-    }
-
-    /// Whether a part of a message is there.
-    #[getter]
-    fn begun(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.1.is_some() || state.0.has_begun()
-    }
-
-    /// Takes bytes that came, not more than are wanted.
-    ///
-    /// Raises UnpicklingError if they are no message of a channel.
-    fn feed(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (incoming, done) = &mut *state;
-        let space = incoming.space();
-        if done.is_some() || data.len() > space.len() {
-            return Err(PyValueError::new_err("data must not be more than is wanted"));
-        }
-        space[..data.len()].copy_from_slice(data);
-        let advanced = incoming.advance(data.len());
-        advanced.map_err(|error| match error {
-            FrameError::OutOfMemory => PyMemoryError::new_err("no memory for the message"),
-            FrameError::Damaged(what) => Raised::unpickling(what).into_py(py),
-        })?;
-        *done = incoming.take();
-        Ok(())
-    }
-
-    /// The object of the message that is complete.
-    #[pyo3(signature = (policy = None, writable = None))]
-    fn load<'py>(
-        &self,
-        py: Python<'py>,
-        policy: Option<&Bound<'py, PyAny>>,
-        writable: Option<bool>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let choices = policy::choose(policy, Choices::default())?;
-        let received = self.state.lock().unwrap_or_else(PoisonError::into_inner).1.take();
-        let delivery = received.ok_or_else(|| PyTypeError::new_err("no message is complete"))?;
-        let access = Access::of(writable);
-        if !delivery.asides.is_empty() {
-            let text = "a message lies in memory that does not come this way";
-            return Err(Raised::unpickling(text).into_py(py));
-        }
-        let object = message::unpack_received(py, delivery.received, None, access, choices, None)?;
-        Ok(to_bound(py, object.obj()))
     }
 }
