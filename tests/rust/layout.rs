@@ -94,7 +94,8 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "addresses in the memo turned into references when the pure state ends",
     ),
     ("python/src/walk/persistent.rs", "the text of a persistent id"),
-    ("python/src/walk/reduce.rs", "reduce values checked and called"),
+    ("python/src/walk/ask.rs", "reducers looked up and called"),
+    ("python/src/walk/reduce.rs", "reduce values checked, partial objects called for"),
     ("python/src/walk/replay.rs", "iterators of reduce values turned into lists"),
     ("python/src/walk/scalar.rs", "ints and floats as text, for protocol 0"),
     ("python/src/walk/set.rs", "items of sets, as a list"),
@@ -149,6 +150,7 @@ const WITHOUT_A_TWIN: &[(&str, &str)] = &[
         "python/src/build/shape.rs",
         "a walk reads keys one by one: it has nothing to gain from shapes",
     ),
+    ("python/src/walk/ask.rs", "a load asks nobody: the stream says what is called"),
     ("python/src/walk/described.rs", "a load makes the views that the stream asks for"),
     ("python/src/walk/elements.rs", "arrays of objects are given their elements by NumPy"),
     (

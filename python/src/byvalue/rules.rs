@@ -158,7 +158,7 @@ impl Rules {
         let Some(reducers) = &self.reducers else { return Ok(None) };
         // SAFETY: a live object, held by the policy.
         let reducers = unsafe { Obj::new(reducers.as_ptr()) };
-        crate::walk::reduce::lookup_mapping(reducers.own(), ty)
+        crate::walk::ask::lookup_mapping(reducers.own(), ty)
     }
 }
 

@@ -32,6 +32,7 @@
 //! Strings and bytes with one reference are left out of the memo in every
 //! state but a Pickler's: they are immutable, only `is` could tell.
 
+pub mod ask;
 pub mod buffer;
 pub mod described;
 pub mod device;
