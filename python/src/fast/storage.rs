@@ -15,6 +15,9 @@ const SCRATCH_BYTES: usize = 512 * 1024;
 const FIRST_SCRATCH_BYTES: usize = 16 * 1024;
 /// Room asked beyond what is needed, when that is much.
 const SLACK_BYTES: usize = 4096;
+/// Room that a result may keep: given back, the allocator would hold the whole
+/// for smaller than what is asked for next, and take fresh memory each time.
+const SPARE_BYTES: usize = 3 * SLACK_BYTES;
 /// Allocations from here on ask the kernel for huge pages: page faults are
 /// most of the cost of large fresh memory. Above the upper bound the kernel
 /// may stall compacting memory.
@@ -74,11 +77,15 @@ impl BytesStorage {
             },
             Room::Bytes(mut ptr) => {
                 self.last = len;
-                // SAFETY: the object is ours alone; on failure it is freed and
-                // the pointer is null with an exception set.
+                // SAFETY: the object is ours alone and has room for `len` bytes
+                // and the zero after them; on failure it is freed and the
+                // pointer is null with an exception set.
                 unsafe {
-                    if ffi::Py_SIZE(ptr) as usize != len {
+                    if ffi::Py_SIZE(ptr) as usize - len > SPARE_BYTES {
                         super::private::_PyBytes_Resize(&mut ptr, len as isize);
+                    } else {
+                        ffi::PyBytes_AS_STRING(ptr).cast_mut().add(len).write(0);
+                        (*ptr.cast::<ffi::PyVarObject>()).ob_size = len as isize;
                     }
                     Own::from_new(ptr)
                 }
@@ -87,13 +94,13 @@ impl BytesStorage {
     }
 
     /// Room for an output as long as the last, if that is enough and there is
-    /// memory: programs that dump again and again dump much the same. No byte
-    /// more, or the allocator takes other memory than it was just given back.
-    fn expected(&self, needed: usize) -> Option<Own> {
+    /// memory: programs that dump again and again dump much the same.
+    fn expected(&self, needed: usize) -> Option<(Own, usize)> {
         if !(needed..=EXPECTED_TO_BYTES).contains(&self.last) {
             return None;
         }
-        new_bytes(self.last).map_err(Raised::discard).ok()
+        let cap = capacity(0, self.last)?;
+        Some((new_bytes(cap).map_err(Raised::discard).ok()?, cap))
     }
 
     /// Gives up what was written; the scratch buffer stays.
@@ -206,10 +213,12 @@ unsafe impl Storage for BytesStorage {
                 Some((ptr, self.scratch.capacity()))
             }
             Room::Scratch => {
-                let cap = capacity(len, needed)?;
                 let (bytes, cap) = match self.expected(needed) {
-                    Some(bytes) => (bytes, self.last),
-                    None => (new_bytes(cap).map_err(Raised::discard).ok()?, cap),
+                    Some(room) => room,
+                    None => {
+                        let cap = capacity(len, needed)?;
+                        (new_bytes(cap).map_err(Raised::discard).ok()?, cap)
+                    }
                 };
                 // SAFETY: the new object has room for `len` bytes and more.
                 unsafe {
