@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const PART_BYTES: usize = 64 * 1024;
 /// Bytes of output that each of the two parts of a trial should have: a graph in
 /// which everything leads to everything shows itself there.
-const TRIAL_BYTES: usize = 32 * 1024;
+const TRIAL_BYTES: usize = 16 * 1024;
 /// A part with so many times the output that it should have has got into what
 /// other parts are to write.
 const MOST_OUTPUT: usize = 2;
@@ -38,9 +38,16 @@ const LEAST_BYTES: usize = 2 << 20;
 const LONG_BYTES: usize = 4096;
 /// Items that must be left: fewer cannot be cut evenly.
 const LEAST_ITEMS: isize = 8;
-/// Parts of the first wave and of the largest; each is twice the one before.
+/// Parts of the first wave after a trial that shared nothing, after one that did,
+/// and of the largest; each has so many times the parts of the one before.
 const FIRST_WAVE: usize = 64;
+const FIRST_WAVE_IN_DOUBT: usize = 8;
 const LARGEST_WAVE: usize = 256;
+const WAVES_GROW: usize = 4;
+/// Room that is asked for at once, for waves to come too: an allocator may copy
+/// what is written each time it is asked for more. What is larger it maps, and
+/// that grows without a copy.
+const MOST_ROOM_AHEAD: usize = 32 << 20;
 /// Open containers that are looked at, from the outermost.
 const DEEPEST: usize = 8;
 /// One object in so many may be shared between the parts of a wave.
@@ -104,6 +111,15 @@ struct Wave {
     step: isize,
     parts: usize,
     most_shared: usize,
+    trial: bool,
+}
+
+/// What became of a wave.
+struct Outcome {
+    /// How many parts, from the first on, are written.
+    placed: usize,
+    /// Some of what they hold was written before them.
+    shared: bool,
 }
 
 /// A container whose items are cut into parts.
@@ -277,18 +293,24 @@ impl Walker {
         let (trial, step) = (items_of(TRIAL_BYTES), items_of(PART_BYTES));
         let mut workers: Vec<Worker> = (0..threads).map(|_| Worker::of(self)).collect();
         let mut at = from;
-        let mut next = Wave { step: trial, parts: 2, most_shared: MOST_SHARED_ON_TRIAL };
+        let mut next =
+            Wave { step: trial, parts: 2, most_shared: MOST_SHARED_ON_TRIAL, trial: true };
         while end - at > step && self.split.on {
             let wave = next;
             let parts = wave.parts.min(((end - at + wave.step - 1) / wave.step) as usize);
-            let placed = self.wave(&mut workers, items, (at, end), Wave { parts, ..wave })?;
+            let Outcome { placed, shared } =
+                self.wave(&mut workers, items, (at, end), Wave { parts, ..wave })?;
             at = end.min(at + placed as isize * wave.step);
             if placed < parts {
                 self.split.back_off(placed);
                 break;
             }
-            let parts = if wave.parts < FIRST_WAVE { FIRST_WAVE } else { wave.parts * 2 };
-            next = Wave { step, parts: parts.min(LARGEST_WAVE), most_shared: MOST_SHARED };
+            let parts = match (wave.trial, shared) {
+                (true, false) => FIRST_WAVE,
+                (true, true) => FIRST_WAVE_IN_DOUBT,
+                (false, _) => LARGEST_WAVE.min(wave.parts * WAVES_GROW),
+            };
+            next = Wave { step, parts, most_shared: MOST_SHARED, trial: false };
             if crate::signals::interrupted() {
                 break;
             }
@@ -296,25 +318,28 @@ impl Walker {
         Ok(at)
     }
 
-    /// One wave: says how many of its parts, from the first on, are written.
+    /// One wave.
     fn wave(
         &mut self,
         workers: &mut [Worker],
         items: Items,
         (from, end): (isize, isize),
-        Wave { step, parts, most_shared }: Wave,
-    ) -> Result<usize, Stop> {
+        Wave { step, parts, most_shared, trial }: Wave,
+    ) -> Result<Outcome, Stop> {
+        const NOTHING: Outcome = Outcome { placed: 0, shared: true };
+        let per_item = self.split.bytes_per_item;
+        let bytes_of = |items: isize| per_item.saturating_mul(items as usize);
+        let ahead = if trial { step * parts as isize } else { end - from };
+        let room = bytes_of(ahead).min(MOST_ROOM_AHEAD) / 4 * 5;
         // Twice at most: what was shared is in the memo then.
-        for _ in 0..2 {
+        for again in [false, true] {
             let job = Job {
                 items,
                 from,
                 end,
                 step,
                 parts,
-                most_bytes: (self.split.bytes_per_item * step as usize)
-                    .max(TRIAL_BYTES)
-                    .saturating_mul(MOST_OUTPUT),
+                most_bytes: bytes_of(step).max(TRIAL_BYTES).saturating_mul(MOST_OUTPUT),
                 next: AtomicUsize::new(0),
                 stop: AtomicUsize::new(usize::MAX),
                 met: Mutex::new((0..parts).map(|_| None).collect()),
@@ -322,7 +347,6 @@ impl Walker {
             let frozen = Arc::new(core::mem::replace(&mut self.memo, Memo::placeholder()));
             workers.iter_mut().for_each(|worker| worker.set_base(Some(frozen.clone())));
             let cut = self.enc.cut();
-            let room = (parts * PART_BYTES).saturating_mul(5) / 4;
             let firsts = self.enc.add_parts(room, |placement| {
                 let turns: Vec<_> = workers.iter_mut().map(Mutex::new).collect();
                 threads::together(turns.len() - 1, |number| {
@@ -342,7 +366,7 @@ impl Walker {
                 self.enc.begin_frame();
                 self.enc.check()?;
                 self.split.looked_at = self.enc.out().len();
-                return Ok(firsts.len());
+                return Ok(Outcome { placed: firsts.len(), shared: again });
             }
             self.enc.cut_back(cut);
             self.memo.forget_from(cut.next_index());
@@ -350,18 +374,23 @@ impl Walker {
             let all: usize = met.iter().map(|met| met.entries.len() + met.elided.len()).sum();
             if shared.len() > all / most_shared {
                 self.split.on = false;
-                return Ok(0);
+                return Ok(NOTHING);
             }
+            let before = self.enc.out().len();
             for obj in shared {
                 self.save_whole(obj)?;
                 self.op(Op::Pop);
             }
             if !self.pure {
-                return Ok(0);
+                return Ok(NOTHING);
+            }
+            // Most of a part: its items lead to those before them, and so on.
+            if trial && self.enc.out().len() - before > TRIAL_BYTES / 2 {
+                break;
             }
         }
         self.split.on = false;
-        Ok(0)
+        Ok(NOTHING)
     }
 
     /// Enters what parts have met, now that they have their places. Gives the
