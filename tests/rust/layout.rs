@@ -79,7 +79,6 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/byvalue/class.rs", "types of metaclasses compared, the MRO read"),
     ("python/src/byvalue/code.rs", "parts of a complex constant"),
     ("python/src/byvalue/enums.rs", "dicts filled, classes compared"),
-    ("python/src/byvalue/function.rs", "dicts of modules"),
     ("python/src/byvalue/identity.rs", "the registries in `copyreg`"),
     ("python/src/byvalue/mod.rs", "a policy and a singleton as objects"),
     ("python/src/byvalue/parts.rs", "the type of a descriptor, as an object"),

@@ -1,14 +1,13 @@
 //! None, bools, ints and floats.
 
 use crate::error::Raised;
-use crate::fast::{Exc, Obj, Own};
+use crate::fast::{self, Exc, Obj, Own};
 use pyo3::ffi;
 use std::ffi::CString;
 
 #[inline(always)]
 pub fn none() -> Own {
-    // SAFETY: None is alive.
-    unsafe { Obj::new(ffi::Py_None()) }.own()
+    fast::none().own()
 }
 
 #[inline(always)]

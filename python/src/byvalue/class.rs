@@ -6,7 +6,6 @@
 //! the attributes. Attributes that have code come first, so that an instance
 //! of the class among the rest finds its methods.
 
-use super::function::none;
 use super::identity;
 use super::named::{
     ABC_NEW, ABC_REGISTER, COPYREG_DICT, DICT_SETDEFAULT, DICT_TYPE, TYPE, TYPE_NEW, TYPE_SETATTR,
@@ -15,7 +14,7 @@ use super::named::{
 use super::script::{Label, Place, Plan, Step};
 use super::{is_python_class, text_is};
 use crate::error::{OrNone, Raised};
-use crate::fast::{self, Obj, Own, TypePtr, instance};
+use crate::fast::{self, Obj, Own, TypePtr, instance, none};
 use crate::policy::Identity;
 use crate::types;
 use crate::walk::{Flow, PUSHED, Stop, Walker};

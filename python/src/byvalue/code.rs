@@ -4,12 +4,11 @@
 //! once and kept with it; a dump copies it. That needs constants of the types
 //! that the compiler makes. Others go field by field.
 
-use super::function::none;
 use super::named::{CACHE_TAG, CODE_TYPE, CONCAT, EXEC, GETITEM, Named};
 use super::scan::{self, Names};
 use super::script::{Label, Plan, Step};
 use crate::error::{Raised, display};
-use crate::fast::{self, Obj, Own, function};
+use crate::fast::{self, Obj, Own, function, none};
 use crate::policy::{Paths, Sources};
 use crate::types;
 use crate::walk::{Stop, Walker};

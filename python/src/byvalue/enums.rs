@@ -3,11 +3,10 @@
 //! carry.
 
 use super::class::{name_of, plan_attributes, plan_made};
-use super::function::none;
 use super::named::{ENUM_META, ENUM_NEW, ENUM_PREPARE, GETATTR};
 use super::script::{Label, Plan, Step};
 use crate::error::{OrNone, Raised, display};
-use crate::fast::{self, Obj, Own, TypePtr, instance};
+use crate::fast::{self, Obj, Own, TypePtr, instance, none};
 use crate::types;
 use crate::walk::{Flow, PUSHED, Walker};
 use ferropickle_core::opcode::Op;

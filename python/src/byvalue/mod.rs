@@ -7,7 +7,8 @@
 //! | to change | open |
 //! |---|---|
 //! | which objects go by value | this file |
-//! | functions, cells, globals, modules | `function.rs` |
+//! | functions, cells | `function.rs`; their globals: `namespace.rs` |
+//! | modules | `module.rs` |
 //! | code objects | `code.rs`; the names they use: `scan.rs` |
 //! | classes | `class.rs`; enums: `enums.rs`; which class is the same: `identity.rs` |
 //! | properties, methods and the like | `parts.rs` |
@@ -21,7 +22,9 @@ mod code;
 mod enums;
 mod function;
 mod identity;
+mod module;
 mod named;
+mod namespace;
 mod parts;
 mod rules;
 mod scan;
@@ -34,7 +37,7 @@ use crate::policy::{Choices, Face, Main};
 use crate::types;
 use crate::walk::global::{self, Resolved};
 use crate::walk::{Flow, Stop, WRITTEN, Walker};
-use function::Namespace;
+use namespace::Namespace;
 pub use rules::{Rules, Verdict};
 pub use script::Label;
 use script::{Plan, Running, Step};
@@ -339,7 +342,7 @@ impl Walker {
             return Ok(Ok(None));
         }
         let policy = self.by_value.choices.policy.clone();
-        let policy_obj = policy.as_ref().map_or_else(function::none, |policy| {
+        let policy_obj = policy.as_ref().map_or_else(fast::none, |policy| {
             // SAFETY: a live object, held by the clone.
             unsafe { Obj::new(policy.as_ptr()) }
         });

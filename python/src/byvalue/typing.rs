@@ -105,7 +105,7 @@ impl Walker {
         if let Some(module) = module
             && instance::has_dict(obj.ty())
         {
-            plan.save(super::function::none(), Label::None).op(Op::EmptyDict);
+            plan.save(fast::none(), Label::None).op(Op::EmptyDict);
             plan.text("__module__").save(module.obj(), Label::None);
             plan.op(Op::Setitem).op(Op::Tuple2).op(Op::Build);
         }

@@ -130,8 +130,7 @@ impl Obj {
     }
 
     pub fn is_none(self) -> bool {
-        // SAFETY: None is immortal for our purposes.
-        self.ptr() == unsafe { ffi::Py_None() }
+        self == none()
     }
 
     /// Attribute by an interned name; runs what the attribute runs.
@@ -343,6 +342,13 @@ fn is_leaf_key_at(key: Obj, depth: u32) -> bool {
         return depth < DEEPEST_KEY && tuple_items(key).all(|item| is_leaf_key_at(item, depth + 1));
     }
     is_str(ty) || is_int(ty) || is_float(ty) || is_bytes(ty) || is_bool(ty) || key.is_none()
+}
+
+/// None.
+#[inline(always)]
+pub fn none() -> Obj {
+    // SAFETY: a singleton that lives as long as the interpreter.
+    unsafe { Obj::new(ffi::Py_None()) }
 }
 
 /// Borrowed look-up by an exact str key (hash and equality run no user code).
