@@ -16,7 +16,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("core/src/threads.rs", "a pool that a forked child leaves to its parent"),
     ("core/src/copy.rs", "copies of strided memory between raw places"),
     ("core/src/out.rs", "the output buffer of the encoder, without a check for each byte"),
-    ("core/src/shm/arena.rs", "slots as raw memory, filled and read by their holders alone"),
+    ("core/src/shm/lease.rs", "slots as raw memory, filled and read by their holders alone"),
     ("core/src/shm/layout.rs", "the head of a segment seen as a table of atomics"),
     // Calls of the operating system.
     ("core/src/sys/memfile.rs", "memfd_create, shm_open, ftruncate, fallocate"),

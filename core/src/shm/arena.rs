@@ -1,32 +1,21 @@
 //! The arena as one process has it.
-//!
-//! # Safety
-//!
-//! * The memory of a slot is written by its writer alone ([`Reservation`]) until it is published, and then belongs
-//!   to those who took it ([`Lease`]): the table of slots hands each range to one holder at a time, and a range is
-//!   free only when its last holder has let go.
-//! * A kept slot has several holders; none of them may write to it, and [`Lease::sole`] tells.
-//! * A lease keeps the mapping: addresses stay valid as long as any buffer over them.
-//! * In a forked child the leases of the parent hold the slots once more ([`super::fork`]).
 
-use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::error::ShmError;
 use super::fork;
-use super::layout::{DATA_START, Shared};
+use super::layout::Shared;
+use super::lease::{Lease, Reservation};
 use super::people::Person;
 use super::segment::Segment;
 use super::slots::{Hold, SlotRef, file_offset};
-use crate::buffer::{Buffer, Owner};
+use super::warm::Warm;
 use crate::limits::UNCLAIMED_MS;
-use crate::sys::{memfile, memory::Mapping, process};
+use crate::sys::{memfile, process};
 
-/// Memory is got ready in pieces of this size.
-const PIECE: usize = 256 << 10;
 /// How long a claim waits for others before it answers that there is no room.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Where there is no room, the dead are not counted again within this time.
@@ -41,16 +30,13 @@ const MAX_DEFAULT: u64 = 64 << 30;
 pub struct Arena(Arc<Inner>);
 
 pub(super) struct Inner {
-    segment: Segment,
+    pub(super) segment: Segment,
     id: u64,
     capacity: u64,
-    /// Whether the memory of the slots is somewhere else.
-    elsewhere: bool,
     /// Process id and number: after a fork the number is the parent's.
     person: AtomicU64,
-    /// A bit for each piece of the data that this process has mapped.
-    warm: Box<[AtomicU64]>,
-    trims: AtomicU64,
+    /// What this process has mapped; `None` where the memory of the slots is somewhere else.
+    warm: Option<Warm>,
     reclaimed_ms: AtomicU64,
     /// Whether a fork is under way, so that each new lease is held for the child too.
     forking: AtomicBool,
@@ -121,15 +107,13 @@ impl Arena {
     fn join(segment: Segment, elsewhere: bool) -> Result<Arena, ShmError> {
         let head = segment.head()?;
         let (id, capacity) = (head.id.load(Ordering::SeqCst), head.capacity.load(Ordering::SeqCst));
-        let pieces = segment.map.len().div_ceil(PIECE);
+        let warm = (!elsewhere).then(|| Warm::new(segment.map.len()));
         let inner = Arc::new(Inner {
             segment,
             id,
             capacity,
-            elsewhere,
             person: AtomicU64::new(0),
-            warm: (0..pieces.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
-            trims: AtomicU64::new(0),
+            warm,
             reclaimed_ms: AtomicU64::new(0),
             forking: AtomicBool::new(false),
             leases: Mutex::default(),
@@ -211,7 +195,11 @@ impl Arena {
             len: len as usize,
             published: false,
         };
-        if inner.warm_up(start, len as usize) { Ok(Some(reservation)) } else { Ok(None) }
+        let ready = inner.warm.as_ref().is_none_or(|warm| {
+            let trims = head.trims.load(Ordering::SeqCst);
+            warm.for_writing(&inner.segment, start, len as usize, trims)
+        });
+        Ok(ready.then_some(reservation))
     }
 
     /// Takes what was published: once if it was sent, any number of times while it is kept.
@@ -230,7 +218,9 @@ impl Arena {
         let key =
             leases.add(Entry { slot, person, hold: Some(hold), pid: process::pid(), for_child });
         drop(leases);
-        inner.warm_up_for_reading(start, len);
+        if let Some(warm) = &inner.warm {
+            warm.for_reading(&inner.segment, start, len);
+        }
         Ok(Lease { inner: inner.clone(), key, start, len, sole: hold == Hold::Owner })
     }
 
@@ -273,7 +263,7 @@ fn default_capacity(named: bool) -> u64 {
 }
 
 impl Inner {
-    fn head(&self) -> &Shared {
+    pub(super) fn head(&self) -> &Shared {
         match self.segment.head() {
             Ok(head) => head,
             Err(_) => unreachable!("a segment was long enough when it was mapped"),
@@ -302,7 +292,7 @@ impl Inner {
         match self.person.compare_exchange(known, word, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => {
                 // Page tables of shared memory do not come along in a fork.
-                self.warm.iter().for_each(|bits| bits.store(0, Ordering::Relaxed));
+                self.warm.iter().for_each(Warm::forget);
                 Ok(person)
             }
             Err(first) => {
@@ -310,50 +300,6 @@ impl Inner {
                 Ok(first as Person)
             }
         }
-    }
-
-    /// Gets memory ready to be written; false if it cannot be had.
-    fn warm_up(&self, start: usize, len: usize) -> bool {
-        let trims = self.head().trims.load(Ordering::SeqCst);
-        if self.trims.swap(trims, Ordering::Relaxed) != trims {
-            self.warm.iter().for_each(|bits| bits.store(0, Ordering::Relaxed));
-        }
-        self.cold(start, len, |from, len| self.segment.secure(from, len).is_ok())
-    }
-
-    /// Gets memory ready to be read. What is not, comes by page faults.
-    fn warm_up_for_reading(&self, start: usize, len: usize) {
-        self.cold(start, len, |from, len| self.segment.map.populate_for_reading(from, len).is_ok());
-    }
-
-    /// Calls `warm` for each run of pieces that this process has not mapped; false if one call was.
-    fn cold(&self, start: usize, len: usize, warm: impl Fn(usize, usize) -> bool) -> bool {
-        if self.elsewhere {
-            return true;
-        }
-        let end = (start + len).div_ceil(PIECE);
-        let mut piece = start / PIECE;
-        let is_warm =
-            |piece: usize| self.warm[piece / 64].load(Ordering::Relaxed) >> (piece % 64) & 1 != 0;
-        while piece < end {
-            if is_warm(piece) {
-                piece += 1;
-                continue;
-            }
-            let first = piece;
-            while piece < end && !is_warm(piece) {
-                piece += 1;
-            }
-            let from = first * PIECE;
-            let to = (piece * PIECE).min(self.segment.map.len());
-            if !warm(from, to - from) {
-                return false;
-            }
-            for done in first..piece {
-                self.warm[done / 64].fetch_or(1 << (done % 64), Ordering::Relaxed);
-            }
-        }
-        true
     }
 
     /// Before a fork: each lease is held once more.
@@ -399,7 +345,8 @@ impl Inner {
         }
     }
 
-    fn give_back(&self, key: usize) {
+    /// Ends a lease.
+    pub(super) fn give_back(&self, key: usize) {
         let Some(entry) = self.leases().remove(key) else { return };
         // A child that was forked without our knowing holds nothing: the parent gives it back.
         if entry.pid != process::pid() {
@@ -455,110 +402,5 @@ impl Leases {
         let entry = self.entries.get_mut(key)?.take()?;
         self.free.push(key);
         Some(entry)
-    }
-}
-
-/// Memory that is being written. Dropped without [`Self::publish`], it is free again.
-pub struct Reservation {
-    inner: Arc<Inner>,
-    slot: SlotRef,
-    person: Person,
-    start: usize,
-    len: usize,
-    published: bool,
-}
-
-impl Reservation {
-    /// Where the slot begins, from the beginning of the arena's memory.
-    pub fn place(&self) -> u64 {
-        (self.start - DATA_START) as u64
-    }
-
-    /// The slot, which can be taken once it is published.
-    pub fn slot(&self) -> SlotRef {
-        self.slot
-    }
-
-    /// The bytes, to be filled.
-    ///
-    /// # Panics
-    /// If they lie elsewhere than in the arena's segment.
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        let map = &self.inner.segment.map;
-        let (start, _end) = (map.at(self.start), map.at(self.start + self.len));
-        // SAFETY: within the mapping, both ends checked; the slot is this writer's alone until it
-        // is published.
-        unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), self.len) }
-    }
-
-    /// What was written can be taken, once; or while it is `kept`, any number of times.
-    pub fn publish(mut self, kept: bool) -> SlotRef {
-        self.published = true;
-        let now = process::milliseconds();
-        self.inner.head().publish(self.slot, self.person, kept, now);
-        self.slot
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.published {
-            self.inner.head().abandon(self.slot, self.person);
-        }
-    }
-}
-
-/// A slot that was taken; given back on drop, on whatever thread that is.
-pub struct Lease {
-    inner: Arc<Inner>,
-    key: usize,
-    start: usize,
-    len: usize,
-    sole: bool,
-}
-
-impl Owner for Lease {}
-
-impl Lease {
-    /// Whether nobody else reads the slot, so that it may be written to.
-    pub fn sole(&self) -> bool {
-        self.sole
-    }
-
-    /// Where the slot begins, from the beginning of the arena's memory, and how long it is.
-    pub fn place(&self) -> (u64, u64) {
-        ((self.start - DATA_START) as u64, self.len as u64)
-    }
-
-    /// The memory of the slot. The lease ends with the last part of it.
-    pub fn into_buffer(self) -> Buffer {
-        let start: NonNull<u8> = self.inner.segment.map.at(self.start);
-        let len = self.len;
-        // SAFETY: the range lies in the mapping, which the lease keeps, and is nobody else's to write to
-        // while the lease lives.
-        unsafe { Buffer::from_raw(start, len, Arc::new(self)) }
-    }
-
-    /// As [`Self::into_buffer`], of pages that become this process's own when they are written to.
-    pub fn into_private_buffer(self) -> Result<Buffer, ShmError> {
-        let file = self.inner.segment.file.as_fd();
-        let map = Mapping::copy_on_write(file, self.start as u64, self.len)?;
-        let (start, len) = (map.start(), self.len);
-        // SAFETY: the range is the mapping's, which the owner keeps; the lease keeps what it reads through to.
-        Ok(unsafe { Buffer::from_raw(start, len, Arc::new(Private { _map: map, _lease: self })) })
-    }
-}
-
-/// A copy-on-write view of a slot.
-struct Private {
-    _map: Mapping,
-    _lease: Lease,
-}
-
-impl Owner for Private {}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.inner.give_back(self.key);
     }
 }

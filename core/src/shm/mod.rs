@@ -25,21 +25,24 @@
 //!
 //! Those who map an arena trust one another as threads do: each can write anywhere in it.
 
-#[allow(unsafe_code, reason = "slots as raw memory, filled and read by their holders alone")]
 mod arena;
 pub mod content;
 mod error;
 pub mod fork;
 #[allow(unsafe_code, reason = "the head of a segment seen as a table of atomics")]
 mod layout;
+#[allow(unsafe_code, reason = "slots as raw memory, filled and read by their holders alone")]
+mod lease;
 mod lock;
 mod people;
 mod segment;
 mod slots;
+mod warm;
 
-pub use arena::{Arena, Lease, Reservation};
+pub use arena::Arena;
 pub use content::{HEAD, Message, Parts, Place};
 pub use error::ShmError;
+pub use lease::{Lease, Reservation};
 pub use slots::SlotRef;
 
 #[cfg(test)]
