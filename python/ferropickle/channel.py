@@ -20,19 +20,34 @@ anything else.
 from __future__ import annotations
 
 import contextlib
-import hmac
 import os
-import secrets
 import socket
-import stat
-import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ferropickle._addresses import (
+    Address,
+    asks_for_certificates,
+    remove_abandoned,
+    resolve,
+    tune,
+    wrap,
+)
+from ferropickle._handshake import (
+    CLIENT,
+    SERVER,
+    AuthenticationError,
+    Deadline,
+    checked_key,
+    greet,
+    new_arena,
+    receive_arena,
+    send_arena,
+)
 from ferropickle._native import Arena, Link, Policy
 
 if TYPE_CHECKING:
-    from ssl import SSLContext, SSLSocket
+    from ssl import SSLContext
     from types import TracebackType
 
     from typing_extensions import Self
@@ -53,21 +68,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AuthenticationError", "Channel", "Listener"]
 
-Address: TypeAlias = str | os.PathLike[str] | tuple[str, int]
-
 HANDSHAKE_S = 10.0
 """How long a handshake may take before the other end counts as none of ours."""
-
-_MAGIC = b"ferropickle channel 1\n"
-_NONCE = 32
-_HELLO = len(_MAGIC) + 1 + _NONCE
-_WANTS_KEY = 1
-_SERVER, _CLIENT = b"server", b"client"
-_WITH_ARENA, _WITHOUT, _REFUSED = b"A", b"-", b"!"
-
-
-class AuthenticationError(ConnectionError):
-    """The other end of a channel does not have the secret, or wants one that was not given."""
 
 
 class Channel:
@@ -94,7 +96,7 @@ class Channel:
         capacity: bound on the bytes of shared memory, 0 for none; None leaves it to the memory that
         is there. What does not fit goes over the socket.
         """
-        arena = _new_arena(capacity)
+        arena = new_arena(capacity)
         first, second = Link.pair(arena)
         return cls(first, arena), cls(second, arena)
 
@@ -140,21 +142,21 @@ class Channel:
         Raises AuthenticationError if either end refuses the other's secret, OSError if nobody
         listens.
         """
-        where = _resolve(address)
-        deadline = _Deadline(timeout)
+        where = resolve(address)
+        deadline = Deadline(timeout)
         sock = socket.socket(where.family, socket.SOCK_STREAM)
         try:
             sock.settimeout(deadline.left())
             sock.connect(where.target)
             if timeout is None:
-                deadline = _Deadline(HANDSHAKE_S)
+                deadline = Deadline(HANDSHAKE_S)
             sock.settimeout(deadline.left())
-            _tune(sock, where)
+            tune(sock, where)
             if tls is not None:
                 name = server_hostname or (where.host if tls.check_hostname else None)
-                sock = _wrap(sock, where, tls, server_side=False, server_hostname=name)
-            _greet(sock, deadline, authkey, _CLIENT)
-            arena = _receive_arena(sock, where, deadline)
+                sock = wrap(sock, where, tls, server_side=False, server_hostname=name)
+            greet(sock, deadline, authkey, CLIENT)
+            arena = receive_arena(sock, where, deadline)
             return cls(_link(sock, arena), arena)
         except BaseException:
             sock.close()
@@ -280,14 +282,14 @@ class Listener:
         capacity: int | None = None,
         backlog: int = 16,
     ) -> None:
-        self._where = where = _resolve(address)
-        self._authkey = _checked_key(authkey)
+        self._where = where = resolve(address)
+        self._authkey = checked_key(authkey)
         self._tls = tls
         self._capacity = capacity
         self._file: tuple[int, int] | None = None
         if where.host is None and tls is not None:
             raise ValueError("tls: a unix socket needs none; it is for TCP")
-        if where.host is not None and authkey is None and not _asks_for_certificates(tls):
+        if where.host is not None and authkey is None and not asks_for_certificates(tls):
             raise ValueError(
                 "authkey: a listener over TCP wants a secret, or a TLS context that asks for"
                 " certificates (verify_mode=ssl.CERT_REQUIRED): who connects can run code here"
@@ -309,7 +311,7 @@ class Listener:
         if path.startswith("\0"):
             self._socket.bind(path)
             return
-        _remove_abandoned(path)
+        remove_abandoned(path)
         self._socket.bind(path)
         os.chmod(path, 0o600)
         made = os.stat(path)
@@ -336,13 +338,13 @@ class Listener:
         self._socket.settimeout(timeout)
         sock, _ = self._socket.accept()
         try:
-            deadline = _Deadline(HANDSHAKE_S)
+            deadline = Deadline(HANDSHAKE_S)
             sock.settimeout(deadline.left())
-            _tune(sock, self._where)
+            tune(sock, self._where)
             if self._tls is not None:
-                sock = _wrap(sock, self._where, self._tls, server_side=True)
-            _greet(sock, deadline, self._authkey, _SERVER)
-            arena = _send_arena(sock, self._where, deadline, self._capacity)
+                sock = wrap(sock, self._where, self._tls, server_side=True)
+            greet(sock, deadline, self._authkey, SERVER)
+            arena = send_arena(sock, self._where, deadline, self._capacity)
             return Channel(_link(sock, arena), arena)
         except BaseException:
             sock.close()
@@ -378,79 +380,6 @@ class Listener:
             yield self.accept()
 
 
-# -- addresses and sockets --------------------------------------------------------------------
-
-
-class _Where(NamedTuple):
-    """An address as a socket takes it; `host` is None for a unix socket."""
-
-    family: socket.AddressFamily
-    target: Any
-    host: str | None
-
-
-def _resolve(address: Address) -> _Where:
-    if isinstance(address, tuple):
-        host, port = address
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, _, _, _, target = found[0]
-        return _Where(family, target, host)
-    return _Where(socket.AF_UNIX, os.fspath(address), None)
-
-
-def _tune(sock: socket.socket, where: _Where) -> None:
-    """Small messages go at once; a host that vanished is noticed within a minute."""
-    if where.host is None:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", 20),
-        ("TCP_KEEPINTVL", 5),
-        ("TCP_KEEPCNT", 4),
-        ("TCP_USER_TIMEOUT", 40_000),
-    ):
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _wrap(
-    sock: socket.socket,
-    where: _Where,
-    tls: SSLContext,
-    *,
-    server_side: bool,
-    server_hostname: str | None = None,
-) -> SSLSocket:
-    if where.host is None:
-        raise ValueError("tls: a unix socket needs none; it is for TCP")
-    return tls.wrap_socket(sock, server_side=server_side, server_hostname=server_hostname)
-
-
-def _asks_for_certificates(tls: SSLContext | None) -> bool:
-    if tls is None:
-        return False
-    from ssl import CERT_REQUIRED
-
-    return tls.verify_mode == CERT_REQUIRED
-
-
-def _remove_abandoned(path: str) -> None:
-    """Remove a unix socket that nobody listens at: its listener was killed."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        except OSError:
-            pass
-
-
 def _link(sock: socket.socket, arena: Arena | None) -> _Link:
     if hasattr(sock, "pending"):
         from ferropickle._tls import TlsLink
@@ -459,113 +388,3 @@ def _link(sock: socket.socket, arena: Arena | None) -> _Link:
     # The link asks for no more than there is, whatever the flags; they are put back for others.
     sock.setblocking(True)
     return Link(sock.detach(), arena)
-
-
-# -- handshake --------------------------------------------------------------------------------
-
-
-class _Deadline:
-    """A point in time until which several calls may wait."""
-
-    def __init__(self, timeout: float | None) -> None:
-        self._at = None if timeout is None else time.monotonic() + timeout
-
-    def left(self) -> float | None:
-        """Seconds that are left; raises TimeoutError if none are."""
-        if self._at is None:
-            return None
-        left = self._at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the other end took longer than the timeout")
-        return left
-
-
-def _checked_key(authkey: bytes | None) -> bytes | None:
-    if authkey is not None and not isinstance(authkey, (bytes, bytearray)):
-        raise TypeError(f"authkey must be bytes or None, not {type(authkey).__name__}")
-    if authkey is not None and not authkey:
-        raise ValueError("authkey must not be empty")
-    return None if authkey is None else bytes(authkey)
-
-
-def _read(sock: socket.socket, count: int, deadline: _Deadline) -> bytes:
-    data = b""
-    while len(data) < count:
-        sock.settimeout(deadline.left())
-        more = sock.recv(count - len(data))
-        if not more:
-            raise ConnectionError("the other end closed the channel in the handshake")
-        data += more
-    return data
-
-
-def _greet(sock: socket.socket, deadline: _Deadline, authkey: bytes | None, role: bytes) -> None:
-    """Both ends say what they are, and prove that they know the secret without telling it."""
-    authkey = _checked_key(authkey)
-    nonce = secrets.token_bytes(_NONCE)
-    wants = bytes([_WANTS_KEY if authkey is not None else 0])
-    sock.sendall(_MAGIC + wants + nonce)
-    hello = _read(sock, _HELLO, deadline)
-    if not hello.startswith(_MAGIC):
-        raise ConnectionError("the other end is no channel of this version of ferropickle")
-    theirs = hello[len(_MAGIC) : len(_MAGIC) + 1]
-    if theirs != wants:
-        which = "wants an authkey" if authkey is None else "has no authkey"
-        raise AuthenticationError(f"the other end {which}")
-    if authkey is None:
-        return
-    their_nonce = hello[-_NONCE:]
-    their_role = _CLIENT if role == _SERVER else _SERVER
-    sock.sendall(hmac.digest(authkey, role + nonce + their_nonce, "sha256"))
-    proof = _read(sock, 32, deadline)
-    expected = hmac.digest(authkey, their_role + their_nonce + nonce, "sha256")
-    if not hmac.compare_digest(proof, expected):
-        raise AuthenticationError("the other end has another authkey")
-
-
-def _new_arena(capacity: int | None) -> Arena | None:
-    """An arena, or None where there is no memory to be shared: then all goes over the socket."""
-    if capacity == 0:
-        return None
-    try:
-        return Arena(capacity)
-    except OSError:
-        return None
-
-
-def _send_arena(
-    sock: socket.socket, where: _Where, deadline: _Deadline, capacity: int | None
-) -> Arena | None:
-    """A new arena for both ends, if the other can attach to it."""
-    arena = _new_arena(capacity) if where.host is None else None
-    if arena is None:
-        sock.sendall(_WITHOUT)
-        return None
-    socket.send_fds(sock, [_WITH_ARENA], [arena.fd])
-    return arena if _read(sock, 1, deadline) == _WITH_ARENA else None
-
-
-def _receive_arena(sock: socket.socket, where: _Where, deadline: _Deadline) -> Arena | None:
-    if where.host is not None:
-        answer = _read(sock, 1, deadline)
-        if answer != _WITHOUT:
-            raise ConnectionError("the other end is no channel of this version of ferropickle")
-        return None
-    sock.settimeout(deadline.left())
-    answer, fds, _, _ = socket.recv_fds(sock, 1, 1)
-    if answer == _WITHOUT:
-        return None
-    if answer != _WITH_ARENA or len(fds) != 1:
-        for fd in fds:
-            os.close(fd)
-        raise ConnectionError("the other end closed the channel in the handshake")
-    try:
-        arena = Arena.attach(fds[0])
-    except (OSError, ValueError):
-        # Another namespace of processes, or a limit: all goes over the socket.
-        sock.sendall(_WITHOUT)
-        return None
-    finally:
-        os.close(fds[0])
-    sock.sendall(_WITH_ARENA)
-    return arena
