@@ -87,6 +87,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("python/src/walk/global.rs", "names looked up in modules without running code"),
     ("python/src/walk/instance.rs", "the type of a plain instance, as an object"),
     ("python/src/walk/elements.rs", "the elements of arrays of objects"),
+    ("python/src/walk/linked.rs", "fields of the arrays below an array"),
     ("python/src/walk/numpy.rs", "memory of arrays, where their fields say that it is"),
     (
         "python/src/walk/memo.rs",
@@ -160,6 +161,7 @@ const WITHOUT_A_TWIN: &[(&str, &str)] = &[
         "python/src/walk/items.rs",
         "a load finds items of iterators on the stack, as those of lists and dicts",
     ),
+    ("python/src/walk/linked.rs", "a load makes the views that the stream asks for"),
     ("python/src/walk/memo.rs", "the memo of a load is the decoder's, in core/src/decode"),
     ("python/src/walk/notes.rs", "the standard library makes no notes when it loads"),
     ("python/src/walk/persistent.rs", "on load a persistent id is one call, in build/mod.rs"),

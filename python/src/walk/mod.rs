@@ -42,6 +42,7 @@ pub mod global;
 pub mod instance;
 pub mod items;
 pub mod known;
+pub mod linked;
 pub mod mapping;
 pub mod memo;
 pub mod notes;
