@@ -127,29 +127,19 @@ impl<S: Storage> Encoder<S> {
     /// [`Encoder::reserved`]: where they are in the output.
     pub fn bytearray_reserved(&mut self, n: usize) -> usize {
         debug_assert!(self.proto >= 5);
-        self.payload_reserved(&Self::bytearray_head(n), n)
-    }
-
-    /// As [`Encoder::bytearray_reserved`], for bytes (protocol 4 and up).
-    pub fn bytes_reserved(&mut self, n: usize) -> Result<usize> {
-        let (head, used) = self.bytes_head(n)?;
-        Ok(self.payload_reserved(&head[..used], n))
+        // A header and its bytes are longer than a frame that loses its own
+        // header, so what is before them stays where it is.
+        self.payload_by(&Self::bytearray_head(n), n, |out| {
+            let at = out.len();
+            out.put_zeros(n);
+            at
+        })
     }
 
     /// The `n` bytes reserved at an offset, to be written: until the output goes
     /// elsewhere. `None` if memory ran out meanwhile.
     pub fn reserved(&mut self, at: usize, n: usize) -> Option<&mut [u8]> {
         self.out.written_mut(at, n)
-    }
-
-    fn payload_reserved(&mut self, head: &[u8], n: usize) -> usize {
-        // A header and its bytes are longer than a frame that loses its own
-        // header, so what is before them stays where it is.
-        self.payload_by(head, n, |out| {
-            let at = out.len();
-            out.put_zeros(n);
-            at
-        })
     }
 
     fn payload_of(&mut self, head: &[u8], source: &Source<'_>) {

@@ -133,17 +133,9 @@ fn reserved_bytes_are_where_they_were_said_to_be() {
             e.bytes(&data).expect("fits");
         });
         let reserved = stream(5, |e| {
-            let first = e.bytearray_reserved(n);
-            let second = if n < 256 {
-                // The short form has no place to reserve.
-                e.bytes(&data).expect("fits");
-                None
-            } else {
-                Some(e.bytes_reserved(n).expect("fits"))
-            };
-            for at in [Some(first), second].into_iter().flatten() {
-                e.reserved(at, n).expect("memory is there").copy_from_slice(&data);
-            }
+            let at = e.bytearray_reserved(n);
+            e.bytes(&data).expect("fits");
+            e.reserved(at, n).expect("memory is there").copy_from_slice(&data);
         });
         assert_eq!(written, reserved, "{n} bytes");
     }
