@@ -1,7 +1,7 @@
 """The globals of functions by value: those that they use, or the receiver's module's own.
 
 What belongs here: `__builtins__`, `Policy(main="ref")`, and how both meet persistent ids. Which
-names a function uses: cases_main.py.
+names a function uses: cases_functions.py.
 """
 
 import io
