@@ -7,7 +7,10 @@
 //! first, by the serial walk, and the wave again. A part that needs more than
 //! reading, or leads far into other parts, ends the wave, and the serial walk
 //! goes on from there. The first wave is a small one: it costs little to learn
-//! that a graph cannot be split.
+//! that a graph cannot be split. Where it meets many objects that others refer
+//! to as well, which waves of more parts may meet twice, waves begin small and
+//! none is encoded again: what one costs in vain is a small share of the whole,
+//! or no more than those before have saved.
 //!
 //! How parts are cut depends on the objects alone, so the stream is the same
 //! whatever the number of threads, as long as it is more than one.
@@ -38,12 +41,14 @@ const LEAST_BYTES: usize = 2 << 20;
 const LONG_BYTES: usize = 4096;
 /// Items that must be left: fewer cannot be cut evenly.
 const LEAST_ITEMS: isize = 8;
-/// Parts of the first wave after a trial that shared nothing, after one that did,
-/// and of the largest; each has so many times the parts of the one before.
+/// Parts of the first wave and of the largest; each has so many times the parts
+/// of the one before.
 const FIRST_WAVE: usize = 64;
-const FIRST_WAVE_IN_DOUBT: usize = 8;
 const LARGEST_WAVE: usize = 256;
 const WAVES_GROW: usize = 4;
+/// The same in doubt, where the first wave is one part in so many of the rest.
+const FIRST_WAVE_IN_DOUBT: usize = 64;
+const WAVES_GROW_IN_DOUBT: usize = 2;
 /// Room that is asked for at once, for waves to come too: an allocator may copy
 /// what is written each time it is asked for more. What is larger it maps, and
 /// that grows without a copy.
@@ -54,6 +59,9 @@ const DEEPEST: usize = 8;
 const MOST_SHARED: usize = 16;
 /// And of a trial, whose small parts have more in common.
 const MOST_SHARED_ON_TRIAL: usize = 4;
+/// Where more than one object in so many has other references, parts of a larger
+/// wave may share what those of a trial do not.
+const DOUBTFUL: usize = 16;
 
 /// Where a walk stands in its containers, and which it is to split.
 pub struct Split {
@@ -64,6 +72,8 @@ pub struct Split {
     bytes_per_item: usize,
     /// Of a worker: where its part ends without success.
     pub most_bytes: usize,
+    /// The last wave has met much that more parts may share.
+    in_doubt: bool,
     /// By depth: the container, and how far it was at the last look.
     marks: Vec<(usize, isize)>,
     /// The output at the last look.
@@ -80,6 +90,7 @@ impl Default for Split {
             depth: usize::MAX,
             bytes_per_item: 0,
             most_bytes: usize::MAX,
+            in_doubt: false,
             marks: Vec::new(),
             looked_at: 0,
             wait: 0,
@@ -98,28 +109,19 @@ impl Split {
 
     /// After a wave of which so many parts are written, not all.
     fn back_off(&mut self, placed: usize) {
-        self.wait = self.cost;
+        self.wait = self.wait.max(self.cost);
         if placed == 0 {
             self.cost = self.cost.saturating_mul(8);
         }
     }
 }
 
-/// How a wave is cut: items to a part, parts, and how much they may share.
+/// How a wave is cut: items to a part, and parts.
 #[derive(Clone, Copy)]
 struct Wave {
     step: isize,
     parts: usize,
-    most_shared: usize,
     trial: bool,
-}
-
-/// What became of a wave.
-struct Outcome {
-    /// How many parts, from the first on, are written.
-    placed: usize,
-    /// Some of what they hold was written before them.
-    shared: bool,
 }
 
 /// A container whose items are cut into parts.
@@ -293,24 +295,24 @@ impl Walker {
         let (trial, step) = (items_of(TRIAL_BYTES), items_of(PART_BYTES));
         let mut workers: Vec<Worker> = (0..threads).map(|_| Worker::of(self)).collect();
         let mut at = from;
-        let mut next =
-            Wave { step: trial, parts: 2, most_shared: MOST_SHARED_ON_TRIAL, trial: true };
+        let mut next = Wave { step: trial, parts: 2, trial: true };
         while end - at > step && self.split.on {
             let wave = next;
             let parts = wave.parts.min(((end - at + wave.step - 1) / wave.step) as usize);
-            let Outcome { placed, shared } =
-                self.wave(&mut workers, items, (at, end), Wave { parts, ..wave })?;
+            let placed = self.wave(&mut workers, items, (at, end), Wave { parts, ..wave })?;
             at = end.min(at + placed as isize * wave.step);
             if placed < parts {
                 self.split.back_off(placed);
                 break;
             }
-            let parts = match (wave.trial, shared) {
+            let left = ((end - at) / step) as usize;
+            let parts = match (wave.trial, self.split.in_doubt) {
                 (true, false) => FIRST_WAVE,
-                (true, true) => FIRST_WAVE_IN_DOUBT,
-                (false, _) => LARGEST_WAVE.min(wave.parts * WAVES_GROW),
+                (true, true) => (left / FIRST_WAVE_IN_DOUBT).clamp(2, FIRST_WAVE),
+                (false, false) => wave.parts * WAVES_GROW,
+                (false, true) => wave.parts * WAVES_GROW_IN_DOUBT,
             };
-            next = Wave { step, parts, most_shared: MOST_SHARED, trial: false };
+            next = Wave { step, parts: parts.min(LARGEST_WAVE), trial: false };
             if crate::signals::interrupted() {
                 break;
             }
@@ -318,21 +320,20 @@ impl Walker {
         Ok(at)
     }
 
-    /// One wave.
+    /// One wave: says how many of its parts, from the first on, are written.
     fn wave(
         &mut self,
         workers: &mut [Worker],
         items: Items,
         (from, end): (isize, isize),
-        Wave { step, parts, most_shared, trial }: Wave,
-    ) -> Result<Outcome, Stop> {
-        const NOTHING: Outcome = Outcome { placed: 0, shared: true };
+        Wave { step, parts, trial }: Wave,
+    ) -> Result<usize, Stop> {
         let per_item = self.split.bytes_per_item;
         let bytes_of = |items: isize| per_item.saturating_mul(items as usize);
         let ahead = if trial { step * parts as isize } else { end - from };
         let room = bytes_of(ahead).min(MOST_ROOM_AHEAD) / 4 * 5;
         // Twice at most: what was shared is in the memo then.
-        for again in [false, true] {
+        for _ in 0..2 {
             let job = Job {
                 items,
                 from,
@@ -359,6 +360,18 @@ impl Walker {
             let mut met = job.met.into_inner().unwrap_or_else(PoisonError::into_inner);
             met.truncate(firsts.len());
             let met: Vec<Met> = met.into_iter().flatten().collect();
+            let all: usize = met.iter().map(|met| met.entries.len() + met.elided.len()).sum();
+            if trial || self.split.in_doubt {
+                let telling = telling_entries(&met);
+                self.split.in_doubt = telling.len() > all / DOUBTFUL;
+                if trial && self.split.in_doubt && has_twice(telling) {
+                    // As below, but that the memo has nothing to forget.
+                    self.enc.cut_back(cut);
+                    self.enc.begin_frame();
+                    self.split.wait = (bytes_of(end - from) / PART_BYTES / 2) as u32;
+                    return Ok(0);
+                }
+            }
             let shared = self.take_over(&met, &firsts);
             if shared.is_empty() {
                 self.elided_in_parts.try_reserve(met.len()).map_err(|_| Error::OutOfMemory)?;
@@ -366,31 +379,30 @@ impl Walker {
                 self.enc.begin_frame();
                 self.enc.check()?;
                 self.split.looked_at = self.enc.out().len();
-                return Ok(Outcome { placed: firsts.len(), shared: again });
+                return Ok(firsts.len());
             }
             self.enc.cut_back(cut);
             self.memo.forget_from(cut.next_index());
             self.enc.begin_frame();
-            let all: usize = met.iter().map(|met| met.entries.len() + met.elided.len()).sum();
-            if shared.len() > all / most_shared {
-                self.split.on = false;
-                return Ok(NOTHING);
+            if self.split.in_doubt {
+                // Half of the rest may have met what there is to share.
+                self.split.wait = (bytes_of(end - from) / PART_BYTES / 2) as u32;
+                return Ok(0);
             }
-            let before = self.enc.out().len();
+            if shared.len() > all / if trial { MOST_SHARED_ON_TRIAL } else { MOST_SHARED } {
+                self.split.on = false;
+                return Ok(0);
+            }
             for obj in shared {
                 self.save_whole(obj)?;
                 self.op(Op::Pop);
             }
             if !self.pure {
-                return Ok(NOTHING);
-            }
-            // Most of a part: its items lead to those before them, and so on.
-            if trial && self.enc.out().len() - before > TRIAL_BYTES / 2 {
-                break;
+                return Ok(0);
             }
         }
         self.split.on = false;
-        Ok(NOTHING)
+        Ok(0)
     }
 
     /// Enters what parts have met, now that they have their places. Gives the
@@ -410,13 +422,38 @@ impl Walker {
         }
         twice.sort_unstable();
         twice.dedup();
-        // SAFETY: the addresses of objects that were met in this walk, in which
-        // nothing dies.
-        let objects =
-            twice.iter().map(|(_, addr)| unsafe { Obj::new(*addr as *mut pyo3::ffi::PyObject) });
-        // Only `is` could tell of these, and they hold nothing.
-        objects.filter(|obj| !fast::is_str(obj.ty()) && !fast::is_bytes(obj.ty())).collect()
+        // SAFETY: these were met just now.
+        let objects = twice.iter().map(|(_, addr)| unsafe { object_at(*addr) });
+        objects.filter(|obj| identity_shows(*obj)).collect()
     }
+}
+
+/// The addresses of objects that parts have just met, and whose identity shows.
+fn telling_entries(met: &[Met]) -> Vec<usize> {
+    let addresses = met.iter().flat_map(|met| &met.entries).map(|(addr, _)| *addr);
+    // SAFETY: they were met just now.
+    addresses.filter(|addr| identity_shows(unsafe { object_at(*addr) })).collect()
+}
+
+fn has_twice(mut addresses: Vec<usize>) -> bool {
+    addresses.sort_unstable();
+    addresses.windows(2).any(|two| two[0] == two[1])
+}
+
+/// The object of an entry.
+///
+/// # Safety
+///
+/// A part of the walk that goes on has met it: parts enter objects alone, under
+/// their addresses, and nothing dies in the walk.
+unsafe fn object_at(addr: usize) -> Obj {
+    // SAFETY: an object that lives, as the caller says.
+    unsafe { Obj::new(addr as *mut pyo3::ffi::PyObject) }
+}
+
+/// Not of texts: only `is` could tell of these, and they hold nothing.
+fn identity_shows(obj: Obj) -> bool {
+    !fast::is_str(obj.ty()) && !fast::is_bytes(obj.ty())
 }
 
 /// A container that can be split: itself, how many items are written and how

@@ -200,6 +200,22 @@ def test_items_that_lead_into_other_parts():
 
 
 @needs_cores
+def test_objects_that_items_anywhere_share():
+    """Parts would share more, the more of them there are: they are not written before the parts."""
+    contexts = [{"n": n, "text": f"context {n}"} for n in range(5_000)]
+    chosen = random.Random(7).choices(range(5_000), k=100_000)
+    graph = [{"row": [n, f"row {n}"], "context": contexts[at]} for n, at in enumerate(chosen)]
+    stream = dumped(graph)
+    assert stream == fp.dumps(graph, policy=fp.Policy(threads=2))
+    assert abs(len(stream) - len(fp.dumps(graph, policy=SERIAL))) < 1_000
+    back = pickle.loads(stream)
+    assert back == graph
+    first = {}
+    for at, item in zip(chosen, back, strict=True):
+        assert first.setdefault(at, item["context"]) is item["context"]
+
+
+@needs_cores
 def test_items_that_refer_to_the_container():
     graph = [record(n) for n in range(30_000)]
     graph[20_000]["all"] = graph
