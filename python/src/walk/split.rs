@@ -330,7 +330,8 @@ impl Walker {
     ) -> Result<usize, Stop> {
         let per_item = self.split.bytes_per_item;
         let bytes_of = |items: isize| per_item.saturating_mul(items as usize);
-        let ahead = if trial { step * parts as isize } else { end - from };
+        let one_wave = trial || self.split.in_doubt;
+        let ahead = if one_wave { step * parts as isize } else { end - from };
         let room = bytes_of(ahead).min(MOST_ROOM_AHEAD) / 4 * 5;
         // Twice at most: what was shared is in the memo then.
         for _ in 0..2 {
