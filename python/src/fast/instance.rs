@@ -35,6 +35,7 @@ fn managed_dict(obj: Obj) -> Option<Obj> {
 }
 
 /// Where the attributes of an instance are, read without making a dict.
+#[cfg_attr(not(known_dicts), expect(dead_code, reason = "no layout tells where"))]
 pub enum Attributes {
     /// It has none.
     Empty,
