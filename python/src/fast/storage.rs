@@ -99,8 +99,7 @@ impl BytesStorage {
         if !(needed..=EXPECTED_TO_BYTES).contains(&self.last) {
             return None;
         }
-        let cap = capacity(0, self.last)?;
-        Some((new_bytes(cap).map_err(Raised::discard).ok()?, cap))
+        new_room(capacity(0, self.last)?)
     }
 
     /// Gives up what was written; the scratch buffer stays.
@@ -144,6 +143,11 @@ pub fn new_bytes(len: usize) -> Result<Own, Raised> {
         advise_huge(ffi::PyBytes_AS_STRING(bytes.ptr()).cast_mut().cast(), len);
         Ok(bytes)
     }
+}
+
+/// The same for an output, and its length; `None` if memory is out.
+fn new_room(cap: usize) -> Option<(Own, usize)> {
+    Some((new_bytes(cap).map_err(Raised::discard).ok()?, cap))
 }
 
 /// A `bytes` object of `len` bytes that `fill` fills.
@@ -213,13 +217,8 @@ unsafe impl Storage for BytesStorage {
                 Some((ptr, self.scratch.capacity()))
             }
             Room::Scratch => {
-                let (bytes, cap) = match self.expected(needed) {
-                    Some(room) => room,
-                    None => {
-                        let cap = capacity(len, needed)?;
-                        (new_bytes(cap).map_err(Raised::discard).ok()?, cap)
-                    }
-                };
+                let expected = self.expected(needed);
+                let (bytes, cap) = expected.or_else(|| new_room(capacity(len, needed)?))?;
                 // SAFETY: the new object has room for `len` bytes and more.
                 unsafe {
                     let data: *mut u8 = ffi::PyBytes_AS_STRING(bytes.ptr()).cast_mut().cast();

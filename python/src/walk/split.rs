@@ -114,6 +114,12 @@ impl Split {
             self.cost = self.cost.saturating_mul(8);
         }
     }
+
+    /// After a wave in doubt that was given up, with so many bytes to write: half of
+    /// them may have met what there is to share.
+    fn wait_for_half(&mut self, bytes: usize) {
+        self.wait = u32::try_from(bytes / PART_BYTES / 2).unwrap_or(u32::MAX);
+    }
 }
 
 /// How a wave is cut: items to a part, and parts.
@@ -369,7 +375,7 @@ impl Walker {
                     // As below, but that the memo has nothing to forget.
                     self.enc.cut_back(cut);
                     self.enc.begin_frame();
-                    self.split.wait = (bytes_of(end - from) / PART_BYTES / 2) as u32;
+                    self.split.wait_for_half(bytes_of(end - from));
                     return Ok(0);
                 }
             }
@@ -386,8 +392,7 @@ impl Walker {
             self.memo.forget_from(cut.next_index());
             self.enc.begin_frame();
             if self.split.in_doubt {
-                // Half of the rest may have met what there is to share.
-                self.split.wait = (bytes_of(end - from) / PART_BYTES / 2) as u32;
+                self.split.wait_for_half(bytes_of(end - from));
                 return Ok(0);
             }
             if shared.len() > all / if trial { MOST_SHARED_ON_TRIAL } else { MOST_SHARED } {
